@@ -1,0 +1,84 @@
+"""The one door: arguments are coerced and checked here, once; nothing below checks again."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepstat.errors import InputError
+from hepstat.types import Floats
+
+__all__ = ["finite_array", "finite_number", "interval", "positive_number", "whole_number"]
+
+
+def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: bool = False) -> Floats:
+    """Return `value` as a float64 C-contiguous array of `ndim` dimensions without NaN or infinity.
+
+    Raises
+    ------
+    InputError
+        For text, ragged or complex input, a wrong number of dimensions, no entries at all, or
+        entries that are NaN or infinite (with their count and the first position).
+    """
+    try:
+        raw = np.asarray(value)
+        if raw.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        array = np.ascontiguousarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(name, f"is not an array of numbers ({error})", "Pass real numbers only") from None
+    if array.ndim != ndim or raw.ndim != ndim:  # ascontiguousarray lifts scalars to one dimension
+        raise InputError(
+            name, f"has {raw.ndim} dimensions, shape {raw.shape}", f"Pass an array with {ndim} dimension(s)"
+        )
+    if array.size == 0 and not allow_empty:
+        raise InputError(name, "is empty", "Pass at least one entry")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            name,
+            f"has {int(np.isnan(array).sum())} NaN and {int(np.isinf(array).sum())} infinite entries, "
+            f"the first at index {first[0] if ndim == 1 else first}",
+            "Remove or repair them first",
+        )
+    return array
+
+
+def finite_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float, or raise :class:`InputError`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(name, f"is {value!r}, not a number", "Pass one finite number") from None
+    if not np.isfinite(number):
+        raise InputError(name, f"is {number}", "Pass a finite number")
+    return number
+
+
+def positive_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float above zero, or raise :class:`InputError`."""
+    number = finite_number(value, name)
+    if number <= 0:
+        raise InputError(name, f"is {number:g}", "Pass a number above zero")
+    return number
+
+
+def whole_number(value: Any, name: str, *, at_least: int = 0) -> int:
+    """Return `value` as an int no smaller than `at_least`, or raise :class:`InputError`."""
+    number = finite_number(value, name)
+    if number != int(number) or number < at_least:
+        raise InputError(name, f"is {value!r}", f"Pass a whole number of at least {at_least}")
+    return int(number)
+
+
+def interval(value: Any, name: str) -> tuple[float, float]:
+    """Return `value` as (low, high) with low < high, both finite, or raise :class:`InputError`."""
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise InputError(name, f"is {value!r}, not a pair", "Pass (low, high)") from None
+    low, high = finite_number(low, f"{name}[0]"), finite_number(high, f"{name}[1]")
+    if not low < high:
+        raise InputError(name, f"is ({low:g}, {high:g}), which is empty", "Pass low < high")
+    return low, high

@@ -1,0 +1,233 @@
+"""Binned Poisson likelihood: its value and derivatives for one set of counts.
+
+With expected contents mu and observed counts n the value is half the deviance (Baker, Cousins, NIM 221 (1984) 437),
+sum_b s_b [mu_b - n_b + n_b log(n_b / mu_b)]. For weighted events n is the sum of weights and s = n / sum w^2 turns it
+into the scaled Poisson likelihood of Bohm and Zech (NIM A 748 (2014) 1); otherwise s = 1, or 0 to leave a bin out.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepstat.kernels.assemble import assemble
+from hepstat.kernels.entry import planes, pointer, view
+from hepstat.kernels.model import (
+    CUMULATIVE,
+    ORDER,
+    PARAMETERS,
+    YIELD,
+    Model,
+    dot,
+    gather,
+    grid_length,
+    grid_planes,
+    plane_count,
+    range_integrals,
+)
+from hepstat.kernels.options import kernel, part, summing
+from hepstat.kernels.special import log
+
+__all__ = ["BinnedWork", "allocate_binned", "binned_value", "expected_contents"]
+
+Array = NDArray[np.float64]
+
+
+class BinnedWork(NamedTuple):
+    """Buffers, allocated once for many evaluations; "planes" counts those of all components together.
+
+    Attributes
+    ----------
+    points : (planes * integration points,)
+        Raw planes at the integration points.
+    bins : (planes up to first order, bins)
+        Raw planes integrated over each bin.
+    integrals, sums : (planes,)
+        Integral over the range, and sum over the data, of each raw plane.
+    pairs : (first-order planes, first-order planes)
+        Sums over the data of products of two raw planes.
+    contents, first, second : (bins,)
+        Expected contents; first and second derivative of the likelihood with respect to them.
+    spread : (integration points,)
+        `first` spread over the integration points.
+    own : (shape parameters of one component,)
+    """
+
+    points: Array
+    bins: Array
+    integrals: Array
+    sums: Array
+    pairs: Array
+    contents: Array
+    first: Array
+    second: Array
+    spread: Array
+    own: Array
+
+
+@kernel
+def allocate_binned(model: Model) -> BinnedWork:
+    """Return the buffers for this model."""
+    count, count_first = plane_count(model, 2), plane_count(model, 1)
+    points = max(model.bins + 1, model.weights.shape[0])
+    return BinnedWork(
+        np.empty(count * points),
+        np.empty((count_first, model.bins)),
+        np.empty(count),
+        np.empty(count),
+        np.empty((count_first, count_first)),
+        np.empty(model.bins),
+        np.empty(model.bins),
+        np.empty(model.bins),
+        np.empty(points),
+        np.empty(max(1, model.index.shape[0])),
+    )
+
+
+@part
+def _integrate_bins(model: Model, c: int, points: Array, out: Array, first: int, count: int) -> None:
+    """Fill rows first ... first + count of out with the integrals over the bins of the first planes."""
+    bins = model.bins
+    for k in range(count):
+        if model.table[c, CUMULATIVE] == 1:
+            for b in range(bins):
+                out[first + k, b] = points[k, b + 1] - points[k, b]
+            continue
+        for b in range(bins):
+            out[first + k, b] = model.weights[b] * points[k, b]
+        for start in range(bins, model.weights.shape[0], bins):
+            weights = view(pointer(model.weights, start), (bins,))
+            values = view(pointer(points, k * points.shape[1] + start), (bins,))
+            for b in range(bins):
+                out[first + k, b] += weights[b] * values[b]
+
+
+@part
+def _fill_contents(model: Model, theta: Array, fresh: bool, work: BinnedWork) -> bool:
+    """Bring points, bins, integrals and contents up to date; return whether all integrals are positive."""
+    for b in range(model.bins):
+        work.contents[b] = 0.0
+    start = raw = first = 0
+    fine = True
+    for c in range(model.table.shape[0]):
+        p, order = model.table[c, PARAMETERS], model.table[c, ORDER]
+        count, count_first, length = planes(p, order), planes(p, min(1, order)), grid_length(model, c)
+        if fresh or order > 0:  # a fixed shape is computed once
+            gather(model, c, theta, work.own)
+            grid_planes(model, c, work.own, work.points, start)
+            points = view(pointer(work.points, start), (count, length))
+            range_integrals(model, c, points, work.integrals, raw)
+            _integrate_bins(model, c, points, work.bins, first, count_first)
+        fine = fine and work.integrals[raw] > 0.0
+        scale = theta[model.table[c, YIELD]] / work.integrals[raw]
+        for b in range(model.bins):
+            work.contents[b] += scale * work.bins[first, b]
+        start += count * length
+        raw += count
+        first += count_first
+    return fine
+
+
+@part
+def _differentiate(counts: Array, scale: Array, work: BinnedWork) -> float:
+    """Fill work.first and work.second; return the value, infinite where a content is not positive."""
+    contents, first, second = work.contents, work.first, work.second
+    for b in range(counts.shape[0]):
+        mu, n, s = contents[b], counts[b], scale[b]
+        allowed = (mu > 0.0) | ((mu == 0.0) & (n == 0.0)) | (s == 0.0)
+        safe = mu if mu > 0.0 else 1.0
+        ratio = n / safe
+        first[b] = s * (1.0 - ratio)
+        second[b] = s * ratio / safe
+        contents[b] = s * (mu - n + n * log(ratio if n > 0.0 else 1.0)) if allowed else np.inf
+    return _total(contents)
+
+
+@summing
+def _total(a: Array) -> float:
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += a[i]
+    return total
+
+
+@part
+def _spread(model: Model, c: int, first: Array, out: Array) -> None:
+    """Spread `first` over the integration points of component `c`, so that a sum over bins becomes one over points."""
+    bins = model.bins
+    if model.table[c, CUMULATIVE] == 1:  # sum_b f_b (G_{b+1} - G_b) = sum_i (f_{i-1} - f_i) G_i
+        out[0] = -first[0]
+        for b in range(1, bins):
+            out[b] = first[b - 1] - first[b]
+        out[bins] = first[bins - 1]
+        return
+    for start in range(0, model.weights.shape[0], bins):
+        weights, part_of_out = view(pointer(model.weights, start), (bins,)), view(pointer(out, start), (bins,))
+        for b in range(bins):
+            part_of_out[b] = weights[b] * first[b]
+
+
+@part
+def _sum_over_data(model: Model, work: BinnedWork) -> None:
+    """Fill work.sums and work.pairs from the derivatives of the likelihood with respect to the contents."""
+    start = raw = first = 0
+    for c in range(model.table.shape[0]):
+        p, order = model.table[c, PARAMETERS], model.table[c, ORDER]
+        count, length = planes(p, order), grid_length(model, c)
+        if order == 0:
+            work.sums[raw] = dot(work.first, work.bins[first])
+        else:
+            _spread(model, c, work.first, work.spread)
+            points = view(pointer(work.points, start), (count, length))
+            spread = view(pointer(work.spread, 0), (length,))
+            for k in range(count):
+                work.sums[raw + k] = dot(spread, points[k])
+        start += count * length
+        raw += count
+        first += planes(p, min(1, order))
+    for k in range(first):
+        for b in range(model.bins):
+            work.contents[b] = work.second[b] * work.bins[k, b]  # the contents themselves are used up
+        for m in range(k + 1):
+            work.pairs[k, m] = dot(work.contents, work.bins[m])
+
+
+@kernel
+def binned_value(
+    model: Model,
+    theta: Array,
+    counts: Array,
+    scale: Array,
+    fresh: bool,
+    work: BinnedWork,
+    gradient: Array,
+    gauss: Array,
+    rest: Array,
+) -> float:
+    """Return the likelihood and fill its derivatives.
+
+    Parameters
+    ----------
+    theta : (parameters,)
+    counts, scale : (bins,)
+    fresh : bool
+        False if only floating parameters differ from the call before.
+    work : BinnedWork
+    gradient : (parameters,), out
+    gauss, rest : (parameters, parameters), out
+        The two parts of the Hessian, see :mod:`hepstat.kernels.assemble`.
+    """
+    if not _fill_contents(model, theta, fresh, work):
+        return np.inf
+    value = _differentiate(counts, scale, work)
+    _sum_over_data(model, work)
+    assemble(model, theta, work.integrals, work.sums, work.pairs, gradient, gauss, rest)
+    return value
+
+
+@kernel
+def expected_contents(model: Model, theta: Array) -> Array:
+    """Return the expected contents (bins,)."""
+    work = allocate_binned(model)
+    _fill_contents(model, theta, True, work)
+    return work.contents

@@ -1,0 +1,300 @@
+"""Damped Newton minimisation inside bounds, one step at a time, so that any likelihood can drive it.
+
+The step solves (H + d D) step = -gradient with H the full Hessian where that is positive definite, else its positive
+semi-definite part alone (Gauss-Newton, that is Fisher scoring with observed weights), D the diagonal of the latter and d
+the damping of Levenberg and Marquardt, raised after a rejected step and lowered after an accepted one. Parameters at a
+bound whose gradient points outwards stay there (projected Newton, Bertsekas, SIAM J. Control Optim. 20 (1982) 221).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepstat.kernels.options import kernel, part
+
+__all__ = [
+    "CONVERGED",
+    "HESSIAN_NOT_POSITIVE",
+    "MAX_EVALUATIONS",
+    "NOT_FINITE_AT_START",
+    "RUNNING",
+    "STALLED",
+    "State",
+    "allocate_state",
+    "begin",
+    "covariance",
+    "judge",
+    "propose",
+]
+
+Array = NDArray[np.float64]
+
+RUNNING = -1
+CONVERGED = 0
+MAX_EVALUATIONS = 1
+STALLED = 2
+NOT_FINITE_AT_START = 3
+HESSIAN_NOT_POSITIVE = 4
+
+_SINGULAR = 1e-13  # smallest pivot of a matrix with unit diagonal that counts as positive
+_SMALLEST_DAMPING = 1e-7
+_LARGEST_DAMPING = 1e12
+
+# Entries of State.numbers and State.codes.
+VALUE, DAMPING, PREDICTED, EDM = 0, 1, 2, 3
+STATUS, EVALUATIONS = 0, 1
+
+
+class State(NamedTuple):
+    """Where a problem is: its point, the likelihood there, and the trial point.
+
+    Attributes
+    ----------
+    theta, trial, gradient : (parameters,)
+    gauss, rest : (parameters, parameters)
+        The two parts of the Hessian at theta.
+    matrix : (free, free)
+        Factorised Hessian of the floating parameters.
+    step, scale, held : (free,)
+        Scaled step, scale of each parameter, and 1 for parameters held at a bound.
+    numbers : (4,)
+        Likelihood value, damping, predicted decrease, estimated distance to the minimum.
+    codes : (2,) int64
+        Status and number of evaluations.
+    """
+
+    theta: Array
+    trial: Array
+    gradient: Array
+    gauss: Array
+    rest: Array
+    matrix: Array
+    step: Array
+    scale: Array
+    held: Array
+    numbers: Array
+    codes: NDArray[np.int64]
+
+
+@kernel
+def allocate_state(n_parameters: int, n_free: int) -> State:
+    """Return buffers for a problem of this size."""
+    return State(
+        np.empty(n_parameters),
+        np.empty(n_parameters),
+        np.empty(n_parameters),
+        np.empty((n_parameters, n_parameters)),
+        np.empty((n_parameters, n_parameters)),
+        np.empty((n_free, n_free)),
+        np.empty(n_free),
+        np.empty(n_free),
+        np.empty(n_free),
+        np.empty(4),
+        np.empty(2, np.int64),
+    )
+
+
+@kernel
+def begin(state: State, start: Array) -> None:
+    """Set the starting point: theta and the first trial point."""
+    state.theta[:] = start
+    state.trial[:] = start
+    state.numbers[VALUE] = np.inf
+    state.numbers[DAMPING] = 0.0
+    state.numbers[PREDICTED] = np.inf
+    state.numbers[EDM] = np.inf
+    state.codes[STATUS] = RUNNING
+    state.codes[EVALUATIONS] = 0
+
+
+@part
+def _factorise(matrix: Array) -> bool:
+    """Cholesky factor in the lower triangle, reciprocal pivots on the diagonal; return whether it is positive."""
+    n = matrix.shape[0]
+    for j in range(n):
+        pivot = matrix[j, j]
+        for k in range(j):
+            pivot -= matrix[j, k] * matrix[j, k]
+        if not pivot > _SINGULAR:
+            return False
+        per = 1.0 / np.sqrt(pivot)
+        matrix[j, j] = per
+        for i in range(j + 1, n):
+            entry = matrix[i, j]
+            for k in range(j):
+                entry -= matrix[i, k] * matrix[j, k]
+            matrix[i, j] = entry * per
+    return True
+
+
+@part
+def _solve(matrix: Array, x: Array) -> None:
+    """Solve with the factor of :func:`_factorise`, x (n,) in place."""
+    n = x.shape[0]
+    for i in range(n):
+        entry = x[i]
+        for k in range(i):
+            entry -= matrix[i, k] * x[k]
+        x[i] = entry * matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        entry = x[i]
+        for k in range(i + 1, n):
+            entry -= matrix[k, i] * x[k]
+        x[i] = entry * matrix[i, i]
+
+
+@part
+def _fill_matrix(state: State, free: NDArray[np.int64], full: float, damping: float) -> None:
+    """state.matrix = scaled Hessian (its second part counted `full` times) plus damping, held parameters decoupled."""
+    n = free.shape[0]
+    for i in range(n):
+        for j in range(i + 1):
+            entry = state.gauss[free[i], free[j]] + full * state.rest[free[i], free[j]]
+            decoupled = state.held[i] + state.held[j] > 0.0
+            state.matrix[i, j] = 0.0 if decoupled else entry * state.scale[i] * state.scale[j]
+        state.matrix[i, i] = 1.0 if state.held[i] > 0.0 else state.matrix[i, i] + damping
+
+
+@part
+def _hold(state: State, free: NDArray[np.int64], lower: Array, upper: Array) -> None:
+    """Fill state.held and state.scale."""
+    for i in range(free.shape[0]):
+        at = free[i]
+        slope = state.gradient[at]
+        low = state.theta[at] <= lower[at] and slope > 0.0
+        high = state.theta[at] >= upper[at] and slope < 0.0
+        diagonal = state.gauss[at, at]
+        if not diagonal > 0.0:
+            diagonal = abs(state.rest[at, at])
+        flat = not diagonal > 0.0  # nothing depends on this parameter here
+        state.held[i] = 1.0 if low or high or flat else 0.0
+        state.scale[i] = 1.0 if flat else 1.0 / np.sqrt(diagonal)
+
+
+@kernel
+def propose(state: State, free: NDArray[np.int64], lower: Array, upper: Array, tolerance: float) -> bool:
+    """Fill state.trial with the next point; return whether the problem is still running.
+
+    It is done when the estimated distance to the minimum (half the Newton decrement) is below `tolerance`.
+
+    Parameters
+    ----------
+    free : (free,) int64
+        Indices of the floating parameters.
+    lower, upper : (parameters,)
+        Bounds, infinite where there are none.
+    """
+    if state.codes[STATUS] != RUNNING:
+        return False
+    n = free.shape[0]
+    _hold(state, free, lower, upper)
+    full, damping = 1.0, state.numbers[DAMPING]
+    _fill_matrix(state, free, full, damping)
+    if not _factorise(state.matrix):
+        full, damping = 0.0, max(damping, 1e-3)
+        _fill_matrix(state, free, full, damping)
+        _factorise(state.matrix)
+    for i in range(n):
+        state.step[i] = 0.0 if state.held[i] > 0.0 else -state.gradient[free[i]] * state.scale[i]
+    _solve(state.matrix, state.step)
+    distance = 0.0
+    for i in range(n):
+        if state.held[i] == 0.0:
+            distance -= 0.5 * state.gradient[free[i]] * state.scale[i] * state.step[i]
+    state.numbers[EDM] = distance
+    if distance < tolerance and state.numbers[DAMPING] < 1e-2:
+        state.codes[STATUS] = CONVERGED
+        return False
+    if state.numbers[DAMPING] > _LARGEST_DAMPING:
+        state.codes[STATUS] = STALLED
+        return False
+    for i in range(n):
+        moved = state.theta[free[i]] + state.step[i] * state.scale[i]
+        state.trial[free[i]] = min(max(moved, lower[free[i]]), upper[free[i]])
+    _predict(state, free, full)
+    return True
+
+
+@part
+def _predict(state: State, free: NDArray[np.int64], full: float) -> None:
+    """Set the decrease of the quadratic model between theta and the trial point, which bounds may have moved."""
+    predicted = 0.0
+    for i in range(free.shape[0]):
+        gi = free[i]
+        change = state.gradient[gi]
+        for j in range(free.shape[0]):
+            gj = free[j]
+            curvature = state.gauss[gi, gj] + full * state.rest[gi, gj]
+            change += 0.5 * curvature * (state.trial[gj] - state.theta[gj])
+        predicted -= (state.trial[gi] - state.theta[gi]) * change
+    state.numbers[PREDICTED] = predicted
+
+
+@kernel
+def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array, max_evaluations: int) -> None:
+    """Accept or reject the trial point, given the likelihood there, and set the next damping.
+
+    Parameters
+    ----------
+    value : float
+    gradient : (parameters,)
+    gauss, rest : (parameters, parameters)
+    """
+    first = state.codes[EVALUATIONS] == 0
+    state.codes[EVALUATIONS] += 1
+    if first and not np.isfinite(value):
+        state.codes[STATUS] = NOT_FINITE_AT_START
+        return
+    gain = state.numbers[VALUE] - value
+    noise = 1e-14 * abs(value)
+    if first or (np.isfinite(value) and (gain > 1e-4 * state.numbers[PREDICTED] or abs(gain) <= noise)):
+        trusted = gain > 0.25 * state.numbers[PREDICTED] or abs(gain) <= noise
+        damping = state.numbers[DAMPING] * (0.1 if trusted else 2.0)
+        state.numbers[DAMPING] = damping if damping > _SMALLEST_DAMPING else 0.0
+        state.numbers[VALUE] = value
+        for i in range(gradient.shape[0]):
+            state.theta[i] = state.trial[i]
+            state.gradient[i] = gradient[i]
+            for j in range(gradient.shape[0]):
+                state.gauss[i, j] = gauss[i, j]
+                state.rest[i, j] = rest[i, j]
+    else:
+        state.numbers[DAMPING] = max(10.0 * state.numbers[DAMPING], 1e-2)
+    if state.codes[EVALUATIONS] >= max_evaluations:
+        state.codes[STATUS] = MAX_EVALUATIONS
+
+
+@kernel
+def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array, out: Array) -> int:
+    """Fill out (parameters, parameters) with the inverse full Hessian; return the parameters at limits, a bit each.
+
+    Fixed parameters and those at a limit with their gradient pointing outwards have zeros. A problem that converged
+    where the Hessian is not positive definite is marked HESSIAN_NOT_POSITIVE and gets NaN.
+    """
+    n = free.shape[0]
+    _hold(state, free, lower, upper)
+    at_limit = 0
+    for i in range(n):
+        at = free[i]
+        if state.held[i] > 0.0 and (state.theta[at] <= lower[at] or state.theta[at] >= upper[at]):
+            at_limit |= 1 << at
+    for i in range(out.shape[0]):
+        for j in range(out.shape[0]):
+            out[i, j] = 0.0
+    _fill_matrix(state, free, 1.0, 0.0)
+    positive = _factorise(state.matrix)
+    for i in range(n):
+        flat = state.held[i] > 0.0 and not (at_limit >> free[i]) & 1
+        positive = positive and not flat
+    if not positive and state.codes[STATUS] == CONVERGED:
+        state.codes[STATUS] = HESSIAN_NOT_POSITIVE
+    for j in range(n):
+        for i in range(n):
+            state.step[i] = state.scale[j] if i == j and state.held[j] == 0.0 else 0.0
+        if positive:
+            _solve(state.matrix, state.step)
+        for i in range(n):
+            entry = 0.0 if state.held[i] > 0.0 else state.step[i] * state.scale[i]
+            out[free[i], free[j]] = entry if positive else np.nan
+    return at_limit

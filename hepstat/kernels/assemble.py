@@ -32,14 +32,19 @@ def _second_order(model: Model, c: int, a: float, per: float, ratio: Array, sums
     n_index = model.table[c, YIELD]
     plane = 1 + p
     for i in range(p):
-        gi = model.index[at + i]
+        gi = model.indices[at + i]
         mixed = (sums[raw + 1 + i] - sums[raw] * ratio[raw + 1 + i]) * per
         rest[gi, n_index] += mixed
         rest[n_index, gi] += mixed
         for j in range(i + 1):
-            gj = model.index[at + j]
+            gj = model.indices[at + j]
             ri, rj = ratio[raw + 1 + i], ratio[raw + 1 + j]
-            own = sums[raw + plane] - sums[raw + 1 + i] * rj - sums[raw + 1 + j] * ri + sums[raw] * (2.0 * ri * rj - ratio[raw + plane])
+            own = (
+                sums[raw + plane]
+                - sums[raw + 1 + i] * rj
+                - sums[raw + 1 + j] * ri
+                + sums[raw] * (2.0 * ri * rj - ratio[raw + plane])
+            )
             rest[gi, gj] += a * own
             if i != j:
                 rest[gj, gi] += a * own
@@ -87,7 +92,7 @@ def assemble(
         target[first] = model.table[c, YIELD]
         gradient[target[first]] += sums[raw] * per
         for j in range(1, count_first):
-            target[first + j] = model.index[model.table[c, INDEX_START] + j - 1]
+            target[first + j] = model.indices[model.table[c, INDEX_START] + j - 1]
             gradient[target[first + j]] += a * (sums[raw + j] - ratio[raw + j] * sums[raw])
         for k in range(n_raw):
             for j in range(1, count_first):

@@ -80,7 +80,7 @@ def allocate_binned(model: Model) -> BinnedWork:
         np.empty(model.bins),
         np.empty(model.bins),
         np.empty(points),
-        np.empty(max(1, model.index.shape[0])),
+        np.empty(max(1, model.indices.shape[0])),
     )
 
 

@@ -30,11 +30,14 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+from numba.np.numpy_support import carray
+
+from hepstat.kernels.options import part
 
 __all__ = ["Callback", "Entry", "call_columns", "call_shape", "planes", "pointer", "view"]
 
 _intrinsic: Any = intrinsic  # numba types what it returns as if its callers passed the typing context
-_JIT = not numba.config.DISABLE_JIT
+_JIT = not getattr(numba.config, "DISABLE_JIT", 0)
 _POINTER = types.CPointer(types.float64)
 _SHAPE_SIGNATURE = types.void(_POINTER, _POINTER, _POINTER, types.int64, types.int64, _POINTER)
 _COLUMN_SIGNATURE = types.void(_POINTER, _POINTER, types.int64, _POINTER)
@@ -132,10 +135,10 @@ def _view(array: Any, shape: tuple[int, ...]) -> Any:
     return array.reshape(-1)[: int(np.prod(shape))].reshape(shape)
 
 
-view = numba.carray if _JIT else _view
+view = carray if _JIT else _view
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@part
 def planes(p: int, order: int) -> int:
     """Return how many planes of output a shape of p parameters fills at this order."""
     if order == 0:

@@ -23,7 +23,7 @@ from hepstat.kernels.newton import (
 from hepstat.kernels.options import kernel
 from hepstat.kernels.unbinned import unbinned_value
 
-__all__ = ["Problem", "Records", "fit_binned_toys", "fit_unbinned_toys", "store"]
+__all__ = ["Problem", "Records", "fit_binned_toys", "auxiliary", "fit_unbinned_toys", "sandwich", "store"]
 
 Array = NDArray[np.float64]
 
@@ -72,7 +72,8 @@ class Records(NamedTuple):
 @kernel
 def _row(a: Array, i: int) -> Array:
     """Row i, or the only row."""
-    return a[i if a.shape[0] > 1 else 0]
+    row: Array = a[i if a.shape[0] > 1 else 0]
+    return row
 
 
 @kernel
@@ -89,7 +90,7 @@ def store(state: State, problem: Problem, matrix: Array, toy: int, records: Reco
 
 
 @kernel
-def _auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, gauss: Array, rest: Array) -> float:
+def auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, gauss: Array, rest: Array) -> float:
     """Return the constraints' part of the likelihood and add its derivatives."""
     return add_constraints(
         problem.constraint_kind,
@@ -128,14 +129,29 @@ def fit_binned_toys(
         fresh = toy == 0 or start.shape[0] > 1
         running = True
         while running:
-            value = binned_value(
-                model, state.trial, counts[toy], _row(scale, toy), fresh, work, gradient, gauss, rest
-            )
-            value += _auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+            value = binned_value(model, state.trial, counts[toy], _row(scale, toy), fresh, work, gradient, gauss, rest)
+            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
             judge(state, value, gradient, gauss, rest, problem.max_evaluations)
             running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
             fresh = False
         store(state, problem, gauss, toy, records)
+
+
+@kernel
+def sandwich(covariance_of_toy: Array, middle: Array) -> None:
+    """Replace the covariance C (parameters, parameters) by C @ middle @ C."""
+    n = middle.shape[0]
+    half = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            for k in range(n):
+                half[i, j] += covariance_of_toy[i, k] * middle[k, j]
+    out = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            for k in range(n):
+                out[i, j] += half[i, k] * covariance_of_toy[k, j]
+    covariance_of_toy[:] = out
 
 
 @kernel
@@ -144,18 +160,22 @@ def fit_unbinned_toys(
     problem: Problem,
     x: Array,
     weights: Array,
-    offsets: NDArray[np.int64],
+    slices: NDArray[np.int64],
     start: Array,
     centres: Array,
     records: Records,
 ) -> None:
-    """Fit every slice x[offsets[i] : offsets[i + 1]].
+    """Fit every slice of the events; of weighted events with sandwich-corrected covariance.
+
+    The covariance of weighted events is H^-1 D H^-1, with D the sum over events of w^2 times the products of the
+    derivatives of the logarithm of the density (Langenbruch, EPJ C 82 (2022) 393, arXiv:1911.01303, eq. 18).
 
     Parameters
     ----------
     x : (events,)
     weights : (events,) or (0,)
-    offsets : (toys + 1,)
+    slices : (toys, 2)
+        First event of each toy and the one behind its last; slices may overlap.
     start : (toys or 1, parameters)
     centres : (toys or 1, constraints)
     records : out
@@ -163,15 +183,19 @@ def fit_unbinned_toys(
     n = start.shape[1]
     state = allocate_state(n, problem.free.shape[0])
     gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
-    for toy in range(offsets.shape[0] - 1):
-        events = x[offsets[toy] : offsets[toy + 1]]
-        event_weights = weights[offsets[toy] : offsets[toy + 1]] if weights.shape[0] > 0 else weights
+    for toy in range(slices.shape[0]):
+        events = x[slices[toy, 0] : slices[toy, 1]]
+        event_weights = weights[slices[toy, 0] : slices[toy, 1]] if weights.shape[0] > 0 else weights
         begin(state, _row(start, toy))
         centre = _row(centres, toy)
         running = True
         while running:
             value = unbinned_value(model, state.trial, events, event_weights, problem.guard, gradient, gauss, rest)
-            value += _auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
             judge(state, value, gradient, gauss, rest, problem.max_evaluations)
             running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
         store(state, problem, gauss, toy, records)
+        if weights.shape[0] > 0 and records.covariance.shape[0] > 0:
+            squares = event_weights * event_weights
+            unbinned_value(model, state.theta, events, squares, problem.guard[:0], gradient, gauss, rest)
+            sandwich(records.covariance[toy], gauss)

@@ -47,7 +47,7 @@ CUMULATIVE = 4  # 1 where INTEGRAL is a cumulative
 PARAMETERS = 5  # number p of shape parameters
 ORDER = 6  # 2 where any of them floats, else 0
 YIELD = 7  # index of the yield among all parameters
-INDEX_START = 8  # where the indices of its shape parameters start in `index`
+INDEX_START = 8  # where the indices of its shape parameters start in `indices`
 CONSTS_START = 9  # where its constants start in `consts`
 GRID_START = 10  # where its columns at the integration points start in `grid`
 TABLE_WIDTH = 11
@@ -60,7 +60,7 @@ class Model(NamedTuple):
     ----------
     table : (components, TABLE_WIDTH) int64
         One row per component, columns as named above.
-    index : (any,) int64
+    indices : (any,) int64
         For every shape parameter of every component its index among all parameters.
     consts : (any,) float64
         Constants of all components.
@@ -75,7 +75,7 @@ class Model(NamedTuple):
     """
 
     table: NDArray[np.int64]
-    index: NDArray[np.int64]
+    indices: NDArray[np.int64]
     consts: Array
     grid: Array
     weights: Array
@@ -102,7 +102,7 @@ def gather(model: Model, c: int, theta: Array, out: Array) -> None:
     """Copy the shape parameters of component `c` to the front of out."""
     start = model.table[c, INDEX_START]
     for j in range(model.table[c, PARAMETERS]):
-        out[j] = theta[model.index[start + j]]
+        out[j] = theta[model.indices[start + j]]
 
 
 @part

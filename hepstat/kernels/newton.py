@@ -1,9 +1,10 @@
 """Damped Newton minimisation inside bounds, one step at a time, so that any likelihood can drive it.
 
 The step solves (H + d D) step = -gradient with H the full Hessian where that is positive definite, else its positive
-semi-definite part alone (Gauss-Newton, that is Fisher scoring with observed weights), D the diagonal of the latter and d
-the damping of Levenberg and Marquardt, raised after a rejected step and lowered after an accepted one. Parameters at a
-bound whose gradient points outwards stay there (projected Newton, Bertsekas, SIAM J. Control Optim. 20 (1982) 221).
+semi-definite part alone (Gauss-Newton, that is Fisher scoring with observed weights), D the diagonal of the latter
+and d the damping of Levenberg and Marquardt, raised after a rejected step and lowered after an accepted one.
+Parameters at a bound whose gradient points outwards stay there (projected Newton, Bertsekas, SIAM J. Control Optim.
+20 (1982) 221).
 """
 
 from typing import NamedTuple

@@ -1,7 +1,8 @@
 """The compile options that every kernel shares.
 
-Three flavours of arithmetic, from the safest to the fastest, and `part` for pieces of a larger kernel. None of them lets LLVM assume that infinities
-are absent, and none uses ``parallel=True``: threads belong to :mod:`hepstat.execution`.
+Three flavours of arithmetic, from the safest to the fastest, and `part` for pieces of a larger kernel. None of them
+lets LLVM assume that infinities are absent, and none uses ``parallel=True``: threads belong to
+:mod:`hepstat.execution`.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,7 @@ from hepstat.kernels.model import (
 from hepstat.kernels.options import kernel, part
 from hepstat.kernels.special import log
 
-__all__ = ["BLOCK", "CHUNK", "finish_unbinned", "unbinned_integrals", "unbinned_sums", "unbinned_value"]
+__all__ = ["BLOCK", "CHUNK", "finish_unbinned", "unbinned_integrals", "unbinned_partials", "unbinned_value"]
 
 Array = NDArray[np.float64]
 BLOCK = 512
@@ -38,7 +38,7 @@ CHUNK = 1 << 15
 def unbinned_integrals(model: Model, theta: Array, integrals: Array) -> None:
     """Fill integrals (planes,) of all components over the range."""
     points = np.empty(plane_count(model, 2) * max(2, model.weights.shape[0]))
-    own = np.empty(max(1, model.index.shape[0]))
+    own = np.empty(max(1, model.indices.shape[0]))
     raw = 0
     for c in range(model.table.shape[0]):
         length = grid_length(model, c)
@@ -147,7 +147,7 @@ def unbinned_sums(
     for c in range(model.table.shape[0]):
         widest = max(widest, model.table[c, COLUMN_COUNT])
     columns = np.empty(widest * BLOCK)
-    own = np.empty(max(1, model.index.shape[0]))
+    own = np.empty(max(1, model.indices.shape[0]))
     total, ones = np.empty(BLOCK), np.ones(BLOCK)
     first, second, product = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     value = 0.0
@@ -162,31 +162,83 @@ def unbinned_sums(
 
 
 @kernel
+def unbinned_partials(
+    model: Model,
+    theta: Array,
+    integrals: Array,
+    x: Array,
+    weights: Array,
+    first: int,
+    values: Array,
+    sums: Array,
+    pairs: Array,
+) -> None:
+    """Fill rows of the chunks' sums, each chunk on its own: those of values (chunks,) from `first` on.
+
+    Parameters
+    ----------
+    theta, integrals, x, weights
+        As for :func:`unbinned_sums`, all events.
+    first : int
+        The chunk that row 0 stands for.
+    values : (chunks,), out
+    sums : (chunks, planes), out
+    pairs : (chunks, first-order planes, first-order planes), out
+    """
+    for row in range(values.shape[0]):
+        start = (first + row) * CHUNK
+        sums[row] = 0.0
+        pairs[row] = 0.0
+        chunk_weights = weights[start : start + CHUNK]
+        values[row] = unbinned_sums(
+            model, theta, integrals, x[start : start + CHUNK], chunk_weights, sums[row], pairs[row]
+        )
+
+
+@kernel
 def finish_unbinned(
     model: Model,
     theta: Array,
     integrals: Array,
+    guard: Array,
+    values: Array,
     sums: Array,
     pairs: Array,
     gradient: Array,
     gauss: Array,
     rest: Array,
 ) -> float:
-    """Fill the derivatives from the sums over all events; return the expected number of events, infinite if unphysical.
+    """Return the likelihood from the sums of all chunks, infinite if unphysical, and fill its derivatives.
 
-    Shapes as in :func:`hepstat.kernels.assemble.assemble`.
+    Parameters
+    ----------
+    theta : (parameters,)
+    integrals : (planes,)
+    guard : (points,)
+        Further places where the density must not be negative.
+    values, sums, pairs
+        Of :func:`unbinned_partials`; the first rows are overwritten.
+    gradient : (parameters,), out
+    gauss, rest : (parameters, parameters), out
     """
-    expected = 0.0
+    value = 0.0
+    for row in range(values.shape[0]):
+        value += values[row]
+        if row > 0:
+            sums[0] += sums[row]
+            pairs[0] += pairs[row]
+    if guard.shape[0] > 0:
+        value += unbinned_sums(model, theta, integrals, guard, np.zeros(guard.shape[0]), sums[0], pairs[0])
     raw = 0
     for c in range(model.table.shape[0]):
-        expected += theta[model.table[c, YIELD]]
+        value += theta[model.table[c, YIELD]]
         if not integrals[raw] > 0.0:
-            expected = np.inf
+            value = np.inf
         raw += planes(model.table[c, PARAMETERS], model.table[c, ORDER])
-    assemble(model, theta, integrals, sums, pairs, gradient, gauss, rest)
+    assemble(model, theta, integrals, sums[0], pairs[0], gradient, gauss, rest)
     for c in range(model.table.shape[0]):
         gradient[model.table[c, YIELD]] += 1.0
-    return expected
+    return value
 
 
 @kernel
@@ -207,23 +259,13 @@ def unbinned_value(
     theta : (parameters,)
     x : (n,)
     weights : (n,) or (0,)
-    guard : (points,)
-        Further places where the density must not be negative.
-    gradient : (parameters,), out
-    gauss, rest : (parameters, parameters), out
+    guard, gradient, gauss, rest
+        As for :func:`finish_unbinned`.
     """
     count, count_first = plane_count(model, 2), plane_count(model, 1)
-    integrals, sums, part = np.empty(count), np.zeros(count), np.empty(count)
-    pairs, part_pairs = np.zeros((count_first, count_first)), np.empty((count_first, count_first))
+    chunks = max(1, (x.shape[0] + CHUNK - 1) // CHUNK)
+    integrals, values = np.empty(count), np.empty(chunks)
+    sums, pairs = np.empty((chunks, count)), np.empty((chunks, count_first, count_first))
     unbinned_integrals(model, theta, integrals)
-    value = 0.0
-    for start in range(0, x.shape[0], CHUNK):
-        part[:] = 0.0
-        part_pairs[:] = 0.0
-        chunk_weights = weights[start : start + CHUNK]
-        value += unbinned_sums(model, theta, integrals, x[start : start + CHUNK], chunk_weights, part, part_pairs)
-        sums += part
-        pairs += part_pairs
-    if guard.shape[0] > 0:
-        value += unbinned_sums(model, theta, integrals, guard, np.zeros(guard.shape[0]), sums, pairs)
-    return value + finish_unbinned(model, theta, integrals, sums, pairs, gradient, gauss, rest)
+    unbinned_partials(model, theta, integrals, x, weights, 0, values, sums, pairs)
+    return finish_unbinned(model, theta, integrals, guard, values, sums, pairs, gradient, gauss, rest)

@@ -66,7 +66,7 @@ def _bernstein_columns(x_: Any, consts_: Any, n: int, columns_: Any) -> None:
 
 
 def _template_columns(x_: Any, consts_: Any, n: int, columns_: Any) -> None:
-    """Density of the template's bin around x; consts: 0, number of bins m, edges (m + 1), densities (m), cdf (m + 1)."""
+    """Density of the template's bin around x; consts: 0, number of bins m, edges (m + 1,), densities, cdf (m + 1,)."""
     m = int(view(consts_, (2,))[1])
     consts = view(consts_, (4 + 3 * m,))
     edges = consts[2 : 3 + m]

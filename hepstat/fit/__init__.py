@@ -1,0 +1,16 @@
+"""Binned and unbinned extended fits, one at a time or thousands."""
+
+from hepstat.fit.likelihood import BinnedLikelihood, Likelihood, UnbinnedLikelihood, fit, likelihood
+from hepstat.fit.many import fit_many
+from hepstat.fit.result import FitResult, FitTable
+
+__all__ = [
+    "BinnedLikelihood",
+    "FitResult",
+    "FitTable",
+    "Likelihood",
+    "UnbinnedLikelihood",
+    "fit",
+    "fit_many",
+    "likelihood",
+]

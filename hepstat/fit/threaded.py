@@ -1,0 +1,67 @@
+"""One unbinned fit of very many events on several threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from hepstat.execution import cut, map_ordered
+from hepstat.fit.compiled import Compiled
+from hepstat.kernels import newton
+from hepstat.kernels.fits import Records, auxiliary, sandwich, store
+from hepstat.kernels.model import plane_count
+from hepstat.kernels.unbinned import CHUNK, finish_unbinned, unbinned_integrals, unbinned_partials
+from hepstat.types import Floats
+
+__all__ = ["fit_events"]
+
+
+class _Evaluation:
+    """The likelihood, its chunks of events summed on several threads; the same bits as without threads."""
+
+    def __init__(self, compiled: Compiled, x: Floats, pool: ThreadPoolExecutor, workers: int) -> None:
+        self._model, self._guard, self._x = compiled.model, compiled.problem.guard, x
+        self._pool, self._workers = pool, workers
+        count, first_count = plane_count(self._model, 2), plane_count(self._model, 1)
+        chunks = -(-len(x) // CHUNK)
+        self._spans = cut(chunks, -(-chunks // (2 * workers)))
+        self._integrals, self._values = np.empty(count), np.empty(chunks)
+        self._sums, self._pairs = np.empty((chunks, count)), np.empty((chunks, first_count, first_count))
+
+    def __call__(
+        self, theta: Floats, weights: Floats, guard: bool, gradient: Floats, gauss: Floats, rest: Floats
+    ) -> float:
+        unbinned_integrals(self._model, theta, self._integrals)
+
+        def work(span: tuple[int, int]) -> None:
+            a, b = span
+            values, sums, pairs = self._values[a:b], self._sums[a:b], self._pairs[a:b]
+            unbinned_partials(self._model, theta, self._integrals, self._x, weights, a, values, sums, pairs)
+
+        for _ in map_ordered(work, self._spans, workers=self._workers, executor=self._pool):
+            pass
+        points = self._guard if guard else self._guard[:0]
+        value: float = finish_unbinned(
+            self._model, theta, self._integrals, points, self._values, self._sums, self._pairs, gradient, gauss, rest
+        )
+        return value
+
+
+def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, records: Records, workers: int) -> None:
+    """Fit all events x (n,) once, filling row 0 of the records; as fit_unbinned_toys does on one thread."""
+    problem, centre = compiled.problem, compiled.centres[0]
+    n = len(start)
+    state = newton.allocate_state(n, len(problem.free))
+    newton.begin(state, start)
+    gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+    with ThreadPoolExecutor(workers) as pool:
+        evaluate = _Evaluation(compiled, x, pool, workers)
+        running = True
+        while running:
+            value = evaluate(state.trial, weights, True, gradient, gauss, rest)
+            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+            newton.judge(state, value, gradient, gauss, rest, problem.max_evaluations)
+            running = newton.propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+        store(state, problem, gauss, 0, records)
+        if len(weights):
+            evaluate(state.theta, weights * weights, False, gradient, gauss, rest)
+            sandwich(records.covariance[0], gauss)

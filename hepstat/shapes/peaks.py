@@ -1,0 +1,163 @@
+"""Signal shapes, and the sum of power laws."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hepstat.checks import positive_number, whole_number
+from hepstat.errors import InputError
+from hepstat.kernels.shapes import breit_wigner, crystal_ball, gaussian, power_law, voigt
+from hepstat.shapes.base import KernelForm, Parameter, Shape
+from hepstat.types import Floats
+
+__all__ = ["BreitWigner", "CrystalBall", "Gaussian", "SumOfPowerLaws", "Voigt"]
+
+_SIGMA_PER_HALF_WIDTH = 0.8493  # of a Gaussian: 1 / sqrt(2 log 2)
+
+
+def _find_peak(edges: Floats, contents: Floats) -> tuple[float, float]:
+    """Return position and half width at half maximum of the largest excess over a straight line through the ends."""
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    density = contents / np.diff(edges)
+    n_side = max(1, len(density) // 8)
+    if len(density) < 4:
+        return float(np.average(centres, weights=contents + 1e-300)), 0.1 * float(edges[-1] - edges[0])
+    left, right = density[:n_side].mean(), density[-n_side:].mean()
+    x_left, x_right = centres[:n_side].mean(), centres[-n_side:].mean()
+    excess = density - (left + (right - left) * (centres - x_left) / (x_right - x_left))
+    width = max(1, len(density) // 40)
+    smooth = np.convolve(excess, np.ones(width) / width, mode="same")
+    top = int(np.argmax(smooth))
+    above = smooth > 0.5 * smooth[top]
+    first = last = top
+    while first > 0 and above[first - 1]:
+        first -= 1
+    while last < len(above) - 1 and above[last + 1]:
+        last += 1
+    return float(centres[top]), 0.5 * float(edges[last + 1] - edges[first])
+
+
+class _Peak(Shape):
+    """A peak at `mean` with one or more widths, whose kernels need no constants."""
+
+    is_peak = True
+    _kernels = gaussian
+    _widths: tuple[str, ...] = ("sigma",)
+
+    def kernel_form(self, low: float, high: float, *, orthogonal: bool = False) -> KernelForm:
+        """Return the form that kernels take, which does not depend on the range."""
+        return KernelForm(self._kernels.density, cumulative=getattr(self._kernels, "cumulative", None))
+
+    def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
+        """Return position and width of the largest excess over a straight line; other parameters as they are."""
+        mean, half_width = _find_peak(edges, contents)
+        values = {p.name: p.value for p in self.parameters}
+        values["mean"] = mean
+        for name in self._widths:
+            values[name] = half_width * (_SIGMA_PER_HALF_WIDTH if name == "sigma" else 2.0) / len(self._widths)
+        return values
+
+
+class Gaussian(_Peak):
+    """Gaussian with parameters mean and sigma, in the units of x."""
+
+    def __init__(self, mean: float = 0.0, sigma: float = 1.0) -> None:
+        self.parameters = (Parameter("mean", mean), Parameter("sigma", positive_number(sigma, "sigma"), 1e-9))
+
+
+class CrystalBall(_Peak):
+    """Double-sided Crystal Ball: a Gaussian core with power-law tails beyond alpha standard deviations.
+
+    Parameters
+    ----------
+    mean, sigma : float
+        Of the core, in the units of x.
+    alpha_low, n_low, alpha_high, n_high : float
+        Where each tail starts, in standard deviations, and its power.
+    """
+
+    _kernels = crystal_ball
+
+    def __init__(
+        self,
+        mean: float = 0.0,
+        sigma: float = 1.0,
+        alpha_low: float = 1.5,
+        n_low: float = 3.0,
+        alpha_high: float = 1.5,
+        n_high: float = 3.0,
+    ) -> None:
+        self.parameters = (
+            Parameter("mean", mean),
+            Parameter("sigma", positive_number(sigma, "sigma"), 1e-9),
+            Parameter("alpha_low", alpha_low, 0.05, 10.0),
+            Parameter("n_low", n_low, 0.1, 200.0),
+            Parameter("alpha_high", alpha_high, 0.05, 10.0),
+            Parameter("n_high", n_high, 0.1, 200.0),
+        )
+
+
+class BreitWigner(_Peak):
+    """Non-relativistic Breit-Wigner (Cauchy) with parameters mean and width, the full width at half maximum."""
+
+    _kernels = breit_wigner
+    _widths = ("width",)
+
+    def __init__(self, mean: float = 0.0, width: float = 1.0) -> None:
+        self.parameters = (Parameter("mean", mean), Parameter("width", positive_number(width, "width"), 1e-9))
+
+
+class Voigt(_Peak):
+    """Breit-Wigner of full width `width` convolved with a Gaussian resolution `sigma`."""
+
+    _kernels = voigt
+    _widths = ("width", "sigma")
+
+    def __init__(self, mean: float = 0.0, width: float = 1.0, sigma: float = 1.0) -> None:
+        self.parameters = (
+            Parameter("mean", mean),
+            Parameter("width", positive_number(width, "width"), 1e-9),
+            Parameter("sigma", positive_number(sigma, "sigma"), 1e-9),
+        )
+
+    def scale(self, values: Mapping[str, float]) -> float:
+        """Return about the half width at half maximum, which sets the quadrature."""
+        return float(0.5 * values["width"] + values["sigma"])
+
+
+class SumOfPowerLaws(Shape):
+    """Sum of n power laws, f(x) ~ t^-a1 + r2 t^-a2 + ... + rn t^-an with t = x over the middle of the range.
+
+    Parameters
+    ----------
+    n : int
+        Number of terms, 2 to 5.
+    """
+
+    def __init__(self, n: int = 2) -> None:
+        n = whole_number(n, "n", at_least=2)
+        powers = tuple(Parameter(f"a{k}", 2.0 * k) for k in range(1, n + 1))
+        ratios = tuple(Parameter(f"r{k}", 0.5, 0.0) for k in range(2, n + 1))
+        self.parameters = powers + ratios
+
+    def kernel_form(self, low: float, high: float, *, orthogonal: bool = False) -> KernelForm:
+        """Return the form that kernels take on the range [low, high]."""
+        if low <= 0:
+            raise InputError("range", f"starts at {low:g}, but a power law needs x > 0", "Raise the lower limit")
+        n = (len(self.parameters) + 1) // 2
+        consts = np.array([n, np.sqrt(low * high), high])
+        return KernelForm(power_law.density, consts, power_law.columns, 1, power_law.cumulative, power_law.columns)
+
+    def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
+        """Return powers below and above that of a single power law through the contents."""
+        centres = 0.5 * (edges[1:] + edges[:-1])
+        filled = contents > 0
+        values = {p.name: p.value for p in self.parameters}
+        if filled.sum() < 2:
+            return values
+        target = np.log(contents[filled] / np.diff(edges)[filled])
+        power = -np.polyfit(np.log(centres[filled]), target, 1, w=np.sqrt(contents[filled]))[0]
+        n = (len(self.parameters) + 1) // 2
+        for k in range(1, n + 1):
+            values[f"a{k}"] = float(power + (k - 0.5 * (n + 1)) * max(1.0, 0.3 * abs(power)))
+        return values

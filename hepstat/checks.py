@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from hepstat.errors import InputError
 from hepstat.types import Floats
 
-__all__ = ["finite_array", "finite_number", "interval", "positive_number", "whole_number"]
+__all__ = ["finite_array", "finite_number", "interval", "positive_number", "rising_edges", "whole_number"]
 
 
 def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: bool = False) -> Floats:
@@ -43,6 +43,16 @@ def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: boo
             "Remove or repair them first",
         )
     return array
+
+
+def rising_edges(value: ArrayLike, name: str = "edges") -> Floats:
+    """Return `value` as edges of bins, (bins + 1,) with at least one bin, or raise :class:`InputError`."""
+    edges = finite_array(value, name)
+    falling = np.flatnonzero(np.diff(edges) <= 0)
+    if edges.size < 2 or falling.size:
+        shown = f"{edges[falling[0]]:g}, {edges[falling[0] + 1]:g}" if falling.size else f"{edges.size} edge"
+        raise InputError(name, f"does not rise: {shown}", "Pass two or more edges, each above the one before")
+    return edges
 
 
 def finite_number(value: Any, name: str) -> float:

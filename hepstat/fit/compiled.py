@@ -132,16 +132,20 @@ def _shape_values(spectrum: Spectrum, component: str) -> dict[str, float]:
     return {p.name: spectrum.values[n] for p, n in zip(own, spectrum.names_of(component), strict=True)}
 
 
-def _smallest_scale(spectrum: Spectrum) -> float | None:
-    """Return the smallest structure of the components that are integrated by quadrature."""
+def _quadrature(spectrum: Spectrum, edges: Floats) -> tuple[Floats, Floats]:
+    """Return nodes and weights good enough for all components without a closed integral."""
     low, high = spectrum.range
-    scales = [
-        shape.scale(_shape_values(spectrum, name))
-        for name, shape in spectrum.components.items()
-        if shape.kernel_form(low, high).cumulative is None
-    ]
-    known = [scale for scale in scales if scale is not None]
-    return min(known) if known else None
+    scales, steepness = [], 0.0
+    for name, shape in spectrum.components.items():
+        form, values = shape.kernel_form(low, high), _shape_values(spectrum, name)
+        if form.cumulative is not None:
+            continue
+        scale = shape.scale(values)
+        if scale is None:
+            steepness = max(steepness, form.steepness(np.array(list(values.values())), low, high))
+        else:
+            scales.append(scale)
+    return quadrature(edges, min(scales) if scales else None, steepness)
 
 
 def _guard(spectrum: Spectrum) -> Floats:
@@ -174,7 +178,7 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None) -> Compile
     position = {name: i for i, name in enumerate(names)}
     binned = edges is not None
     bin_edges = np.asarray(spectrum.range, dtype=float) if edges is None else edges
-    nodes, weights = quadrature(bin_edges, _smallest_scale(spectrum))
+    nodes, weights = _quadrature(spectrum, bin_edges)
     table = np.zeros((len(spectrum.components), TABLE_WIDTH), np.int64)
     index: list[int] = []
     consts: list[Floats] = []

@@ -117,12 +117,22 @@ class Likelihood(ABC):
             if unknown:
                 raise InputError("start", f"names {unknown[0]}", f"The spectrum has {', '.join(self.names)}")
             candidates = [{**candidate, **start} for candidate in candidates]
-        points = [self._in_order(candidate) for candidate in candidates]
-        if np.array_equal(points[0], points[1]):
-            points = points[:1]
-        points = [point[None, :] for point in points]
-        points.sort(key=lambda point: self.value(point[0]))
-        return [self._compiled.coordinates(point) for point in points]
+        if candidates[0] == candidates[1]:
+            candidates = candidates[:1]
+        candidates.sort(key=self._coarse_value)
+        return [self._compiled.coordinates(self._in_order(candidate)[None, :]) for candidate in candidates]
+
+    def _coarse_value(self, values: Mapping[str, float]) -> float:
+        """Return the likelihood of the data in bins, to rank starting points."""
+        bins = self.bins
+        try:
+            mu = self.spectrum.expected(bins.edges, values)[bins.used]
+        except InputError:
+            return np.inf
+        n = bins.contents[bins.used]
+        if np.any(mu < 0) or np.any((mu == 0) & (n > 0)):
+            return np.inf
+        return float(np.sum(mu - n * np.log(np.where(mu > 0, mu, 1.0))))
 
     def _in_order(self, values: Mapping[str, float] | Sequence[float] | Floats) -> Floats:
         if isinstance(values, Mapping):
@@ -260,7 +270,9 @@ class UnbinnedLikelihood(Likelihood):
 
     def _evaluate(self, point: Floats, gradient: Floats, gauss: Floats, rest: Floats) -> float:
         guard = self._compiled.problem.guard
-        value: float = unbinned_value(self._compiled.model, point, self._x, self._weights, guard, gradient, gauss, rest)
+        value: float = unbinned_value(
+            self._compiled.model, point, self._x, self._weights, guard, 0.0, gradient, gauss, rest
+        )
         return value
 
     def _fit(self, start: Floats, records: Records, workers: int) -> None:

@@ -12,11 +12,14 @@ from hepstat.types import Bools, Floats, Ints
 
 __all__ = ["STATUS_TEXT", "FitResult", "FitTable"]
 
+VALID = (newton.CONVERGED, newton.UNDETERMINED)
+
 STATUS_TEXT: Mapping[int, str] = {
     newton.CONVERGED: "converged",
     newton.MAX_EVALUATIONS: "evaluation limit reached before convergence",
-    newton.STALLED: "no further decrease possible, as at the edge where the density becomes negative",
+    newton.STALLED: "stuck, most likely at the edge where the density reaches zero: no errors there",
     newton.NOT_FINITE_AT_START: "likelihood not finite at the starting values",
+    newton.UNDETERMINED: "converged; nothing depends on some parameter there, whose error is NaN",
     newton.HESSIAN_NOT_POSITIVE: "converged where the Hessian is not positive definite, so there are no errors",
 }
 
@@ -37,7 +40,7 @@ class FitResult:
     nll : float
         Negative log-likelihood at the minimum; binned: half the deviance from the saturated model.
     valid : bool
-        Whether the fit converged with a positive definite Hessian.
+        Whether the fit converged with a positive definite Hessian of the parameters that matter.
     status : str
         In words.
     at_limit : tuple of str
@@ -160,8 +163,8 @@ class FitTable:
 
     @property
     def valid(self) -> Bools:
-        """Which fits converged with a positive definite Hessian, (toys,)."""
-        return np.asarray(self.status == newton.CONVERGED)
+        """Which fits converged with a positive definite Hessian of the parameters that matter, (toys,)."""
+        return np.isin(self.status, VALID)
 
     @property
     def values(self) -> dict[str, Floats]:

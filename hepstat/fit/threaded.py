@@ -7,7 +7,7 @@ import numpy as np
 from hepstat.execution import cut, map_ordered
 from hepstat.fit.compiled import Compiled
 from hepstat.kernels import newton
-from hepstat.kernels.fits import Records, auxiliary, sandwich, store
+from hepstat.kernels.fits import BARRIERS, Records, auxiliary, next_stage, sandwich, store
 from hepstat.kernels.model import plane_count
 from hepstat.kernels.unbinned import CHUNK, finish_unbinned, unbinned_integrals, unbinned_partials
 from hepstat.types import Floats
@@ -28,7 +28,7 @@ class _Evaluation:
         self._sums, self._pairs = np.empty((chunks, count)), np.empty((chunks, first_count, first_count))
 
     def __call__(
-        self, theta: Floats, weights: Floats, guard: bool, gradient: Floats, gauss: Floats, rest: Floats
+        self, theta: Floats, weights: Floats, barrier: float | None, gradient: Floats, gauss: Floats, rest: Floats
     ) -> float:
         unbinned_integrals(self._model, theta, self._integrals)
 
@@ -39,9 +39,19 @@ class _Evaluation:
 
         for _ in map_ordered(work, self._spans, workers=self._workers, executor=self._pool):
             pass
-        points = self._guard if guard else self._guard[:0]
+        points = self._guard if barrier is not None else self._guard[:0]
         value: float = finish_unbinned(
-            self._model, theta, self._integrals, points, self._values, self._sums, self._pairs, gradient, gauss, rest
+            self._model,
+            theta,
+            self._integrals,
+            points,
+            barrier or 0.0,
+            self._values,
+            self._sums,
+            self._pairs,
+            gradient,
+            gauss,
+            rest,
         )
         return value
 
@@ -55,13 +65,22 @@ def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, re
     gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
     with ThreadPoolExecutor(workers) as pool:
         evaluate = _Evaluation(compiled, x, pool, workers)
-        running = True
-        while running:
-            value = evaluate(state.trial, weights, True, gradient, gauss, rest)
-            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-            newton.judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-            running = newton.propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+        barrier, stage, evaluations = 0.0, 0, 0
+        while True:
+            running = True
+            while running:
+                value = evaluate(state.trial, weights, barrier, gradient, gauss, rest)
+                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+                newton.judge(state, value, gradient, gauss, rest, problem.max_evaluations)
+                running = newton.propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+            evaluations += state.codes[newton.EVALUATIONS]
+            if not next_stage(state, stage):
+                break
+            barrier = BARRIERS[stage]
+            newton.begin(state, start if stage == 0 else state.theta)
+            stage += 1
+        state.codes[newton.EVALUATIONS] = evaluations
         store(state, problem, gauss, 0, records)
         if len(weights):
-            evaluate(state.theta, weights * weights, False, gradient, gauss, rest)
+            evaluate(state.theta, weights * weights, None, gradient, gauss, rest)
             sandwich(records.covariance[0], gauss)

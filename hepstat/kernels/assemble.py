@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepstat.kernels.entry import planes
-from hepstat.kernels.model import INDEX_START, ORDER, PARAMETERS, YIELD, Model
-from hepstat.kernels.options import kernel, part
+from hepstat.kernels.model import INDEX_START, ORDER, PARAMETERS, YIELD, Model, plane_count
+from hepstat.kernels.options import borrowing, kernel, part
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "plane_targets"]
 
 Array = NDArray[np.float64]
 
@@ -52,15 +52,39 @@ def _second_order(model: Model, c: int, a: float, per: float, ratio: Array, sums
 
 
 @kernel
+def plane_targets(model: Model) -> NDArray[np.int64]:
+    """Return for every plane of at most first order the parameter it becomes the derivative of."""
+    targets = np.empty(plane_count(model, 1), np.int64)
+    first = 0
+    for c in range(model.table.shape[0]):
+        targets[first] = model.table[c, YIELD]
+        for j in range(1, planes(model.table[c, PARAMETERS], min(1, model.table[c, ORDER]))):
+            targets[first + j] = model.indices[model.table[c, INDEX_START] + j - 1]
+        first += planes(model.table[c, PARAMETERS], min(1, model.table[c, ORDER]))
+    return targets
+
+
+@borrowing
 def assemble(
-    model: Model, theta: Array, integrals: Array, sums: Array, pairs: Array, gradient: Array, gauss: Array, rest: Array
+    model: Model,
+    theta: Array,
+    targets: NDArray[np.int64],
+    integrals: Array,
+    sums: Array,
+    pairs: Array,
+    gradient: Array,
+    gauss: Array,
+    rest: Array,
 ) -> None:
     """Fill gradient (parameters,) and the two parts of the Hessian (parameters, parameters).
 
     Parameters
     ----------
     theta : (parameters,)
+    targets : (first-order planes,) int64
+        Of :func:`plane_targets`.
     integrals, sums : (planes,)
+        Integrals of derivatives are overwritten by their ratios to those of the values.
     pairs : (first-order planes, first-order planes)
         Lower triangle; overwritten.
     gauss : out
@@ -77,33 +101,29 @@ def assemble(
     for k in range(n_raw):
         for m in range(k):
             pairs[m, k] = pairs[k, m]
-    target = np.empty(n_raw, np.int64)
-    ratio = np.empty(sums.shape[0])
     raw = first = 0
     for c in range(model.table.shape[0]):
         p, order = model.table[c, PARAMETERS], model.table[c, ORDER]
         count, count_first = planes(p, order), planes(p, min(1, order))
         per = 1.0 / integrals[raw]
         a = theta[model.table[c, YIELD]] * per
-        for k in range(raw, raw + count):
-            ratio[k] = integrals[k] * per
+        for k in range(raw + 1, raw + count):
+            integrals[k] *= per
         if order > 0:
-            _second_order(model, c, a, per, ratio, sums, raw, rest)
-        target[first] = model.table[c, YIELD]
-        gradient[target[first]] += sums[raw] * per
+            _second_order(model, c, a, per, integrals, sums, raw, rest)
+        gradient[targets[first]] += sums[raw] * per
         for j in range(1, count_first):
-            target[first + j] = model.indices[model.table[c, INDEX_START] + j - 1]
-            gradient[target[first + j]] += a * (sums[raw + j] - ratio[raw + j] * sums[raw])
+            gradient[targets[first + j]] += a * (sums[raw + j] - integrals[raw + j] * sums[raw])
         for k in range(n_raw):
             for j in range(1, count_first):
-                pairs[k, first + j] = a * (pairs[k, first + j] - ratio[raw + j] * pairs[k, first])
+                pairs[k, first + j] = a * (pairs[k, first + j] - integrals[raw + j] * pairs[k, first])
             pairs[k, first] *= per
         for k in range(n_raw):
             for j in range(1, count_first):
-                pairs[first + j, k] = a * (pairs[first + j, k] - ratio[raw + j] * pairs[first, k])
+                pairs[first + j, k] = a * (pairs[first + j, k] - integrals[raw + j] * pairs[first, k])
             pairs[first, k] *= per
         raw += count
         first += count_first
     for k in range(n_raw):
         for m in range(n_raw):
-            gauss[target[k], target[m]] += pairs[k, m]
+            gauss[targets[k], targets[m]] += pairs[k, m]

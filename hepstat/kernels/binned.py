@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.assemble import assemble
-from hepstat.kernels.entry import planes, pointer, view
+from hepstat.kernels.assemble import assemble, plane_targets
+from hepstat.kernels.entry import planes, window
 from hepstat.kernels.model import (
     CUMULATIVE,
     ORDER,
@@ -25,7 +25,7 @@ from hepstat.kernels.model import (
     plane_count,
     range_integrals,
 )
-from hepstat.kernels.options import kernel, part, summing
+from hepstat.kernels.options import borrowing, kernel, part, summing
 from hepstat.kernels.special import log
 
 __all__ = ["BinnedWork", "allocate_binned", "binned_value", "expected_contents"]
@@ -51,6 +51,8 @@ class BinnedWork(NamedTuple):
     spread : (integration points,)
         `first` spread over the integration points.
     own : (shape parameters of one component,)
+    targets : (planes up to first order,) int64
+        Parameter that each of these planes becomes the derivative of.
     """
 
     points: Array
@@ -63,6 +65,7 @@ class BinnedWork(NamedTuple):
     second: Array
     spread: Array
     own: Array
+    targets: NDArray[np.int64]
 
 
 @kernel
@@ -81,6 +84,7 @@ def allocate_binned(model: Model) -> BinnedWork:
         np.empty(model.bins),
         np.empty(points),
         np.empty(max(1, model.indices.shape[0])),
+        plane_targets(model),
     )
 
 
@@ -96,8 +100,8 @@ def _integrate_bins(model: Model, c: int, points: Array, out: Array, first: int,
         for b in range(bins):
             out[first + k, b] = model.weights[b] * points[k, b]
         for start in range(bins, model.weights.shape[0], bins):
-            weights = view(pointer(model.weights, start), (bins,))
-            values = view(pointer(points, k * points.shape[1] + start), (bins,))
+            weights = window(model.weights, start, (bins,))
+            values = window(points, k * points.shape[1] + start, (bins,))
             for b in range(bins):
                 out[first + k, b] += weights[b] * values[b]
 
@@ -115,7 +119,7 @@ def _fill_contents(model: Model, theta: Array, fresh: bool, work: BinnedWork) ->
         if fresh or order > 0:  # a fixed shape is computed once
             gather(model, c, theta, work.own)
             grid_planes(model, c, work.own, work.points, start)
-            points = view(pointer(work.points, start), (count, length))
+            points = window(work.points, start, (count, length))
             range_integrals(model, c, points, work.integrals, raw)
             _integrate_bins(model, c, points, work.bins, first, count_first)
         fine = fine and work.integrals[raw] > 0.0
@@ -162,7 +166,7 @@ def _spread(model: Model, c: int, first: Array, out: Array) -> None:
         out[bins] = first[bins - 1]
         return
     for start in range(0, model.weights.shape[0], bins):
-        weights, part_of_out = view(pointer(model.weights, start), (bins,)), view(pointer(out, start), (bins,))
+        weights, part_of_out = window(model.weights, start, (bins,)), window(out, start, (bins,))
         for b in range(bins):
             part_of_out[b] = weights[b] * first[b]
 
@@ -178,8 +182,8 @@ def _sum_over_data(model: Model, work: BinnedWork) -> None:
             work.sums[raw] = dot(work.first, work.bins[first])
         else:
             _spread(model, c, work.first, work.spread)
-            points = view(pointer(work.points, start), (count, length))
-            spread = view(pointer(work.spread, 0), (length,))
+            points = window(work.points, start, (count, length))
+            spread = window(work.spread, 0, (length,))
             for k in range(count):
                 work.sums[raw + k] = dot(spread, points[k])
         start += count * length
@@ -192,7 +196,7 @@ def _sum_over_data(model: Model, work: BinnedWork) -> None:
             work.pairs[k, m] = dot(work.contents, work.bins[m])
 
 
-@kernel
+@borrowing
 def binned_value(
     model: Model,
     theta: Array,
@@ -221,7 +225,7 @@ def binned_value(
         return np.inf
     value = _differentiate(counts, scale, work)
     _sum_over_data(model, work)
-    assemble(model, theta, work.integrals, work.sums, work.pairs, gradient, gauss, rest)
+    assemble(model, theta, work.targets, work.integrals, work.sums, work.pairs, gradient, gauss, rest)
     return value
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import borrowing
 
 __all__ = ["GAUSSIAN", "LOG_NORMAL", "POISSON", "add_constraints"]
 
@@ -14,7 +14,7 @@ LOG_NORMAL = 1
 POISSON = 2
 
 
-@kernel
+@borrowing
 def add_constraints(
     kind: NDArray[np.int64],
     parameter: NDArray[np.int64],

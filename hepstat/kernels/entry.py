@@ -27,14 +27,14 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import carray
 
 from hepstat.kernels.options import part
 
-__all__ = ["Callback", "Entry", "call_columns", "call_shape", "planes", "pointer", "view"]
+__all__ = ["Callback", "Entry", "call_columns", "call_shape", "planes", "pointer", "view", "window"]
 
 _intrinsic: Any = intrinsic  # numba types what it returns as if its callers passed the typing context
 _JIT = not getattr(numba.config, "DISABLE_JIT", 0)
@@ -152,15 +152,33 @@ if _JIT:
 
     @_intrinsic
     def pointer(typing_context, array, start):  # type: ignore[no-untyped-def]
-        """Return a pointer to entry `start` of a contiguous array; with :func:`view` a slice at no cost.
-
-        A slice proper counts references, atomically, which costs as much as the arithmetic on a row of a small fit.
-        """
+        """Return a pointer to entry `start` of a contiguous array."""
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.gep(make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
 
         return _POINTER(array, types.int64), emit
+
+    @_intrinsic
+    def window(typing_context, array, start, shape):  # type: ignore[no-untyped-def]
+        """Return an array of this shape made of the entries of a contiguous array from `start` on.
+
+        Unlike a slice it counts no references, which would cost as much as the arithmetic on a row of a small fit.
+        """
+        kind = types.Array(types.float64, shape.count, "C")
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source = make_array(signature.args[0])(context, builder, args[0])
+            lengths = cgutils.unpack_tuple(builder, args[2])
+            strides = [ir.Constant(ir.IntType(64), 8)]
+            for length in lengths[:0:-1]:
+                strides.insert(0, builder.mul(strides[0], length))
+            out = make_array(kind)(context, builder)
+            data = builder.gep(source.data, [args[1]])
+            populate_array(out, data=data, shape=lengths, strides=strides, itemsize=strides[-1], meminfo=None)
+            return out._getvalue()
+
+        return kind(array, types.int64, shape), emit
 
     def _emit_call(_context: Any, builder: Any, signature: Any, args: Any) -> Any:
         """Emit the call of args[0] as a C function of the other arguments."""
@@ -183,6 +201,10 @@ else:
     def pointer(array: Any, start: int) -> Any:
         """Return the entries of `array` from `start` on."""
         return array.reshape(-1)[start:]
+
+    def window(array: Any, start: int, shape: tuple[int, ...]) -> Any:
+        """Return an array of this shape made of the entries of `array` from `start` on."""
+        return _view(array.reshape(-1)[start:], shape)
 
     def call_shape(address: int, *args: Any) -> None:
         """Call the density or cumulative kernel that this number stands for."""

@@ -11,6 +11,8 @@ from hepstat.kernels.model import Model
 from hepstat.kernels.newton import (
     EDM,
     EVALUATIONS,
+    MAX_EVALUATIONS,
+    STALLED,
     STATUS,
     VALUE,
     State,
@@ -20,12 +22,24 @@ from hepstat.kernels.newton import (
     judge,
     propose,
 )
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import borrowing, kernel
 from hepstat.kernels.unbinned import unbinned_value
 
-__all__ = ["Problem", "Records", "fit_binned_toys", "auxiliary", "fit_unbinned_toys", "sandwich", "store"]
+__all__ = [
+    "BARRIERS",
+    "Problem",
+    "Records",
+    "fit_binned_toys",
+    "auxiliary",
+    "fit_unbinned_toys",
+    "next_stage",
+    "sandwich",
+    "store",
+]
 
 Array = NDArray[np.float64]
+
+BARRIERS = (1e-2, 1e-4, 1e-6, 1e-8, 0.0)  # see next_stage
 
 
 class Problem(NamedTuple):
@@ -76,20 +90,22 @@ def _row(a: Array, i: int) -> Array:
     return row
 
 
-@kernel
+@borrowing
 def store(state: State, problem: Problem, matrix: Array, toy: int, records: Records) -> None:
     """Copy the end of a fit to row `toy` of the records; matrix (parameters, parameters) is work space."""
     records.at_limit[toy] = covariance(state, problem.free, problem.lower, problem.upper, matrix)
-    records.theta[toy] = state.theta
-    if records.covariance.shape[0] > 0:
-        records.covariance[toy] = matrix
+    for i in range(matrix.shape[0]):
+        records.theta[toy, i] = state.theta[i]
+        if records.covariance.shape[0] > 0:
+            for j in range(matrix.shape[0]):
+                records.covariance[toy, i, j] = matrix[i, j]
     records.value[toy] = state.numbers[VALUE]
     records.edm[toy] = state.numbers[EDM]
     records.status[toy] = state.codes[STATUS]
     records.evaluations[toy] = state.codes[EVALUATIONS]
 
 
-@kernel
+@borrowing
 def auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, gauss: Array, rest: Array) -> float:
     """Return the constraints' part of the likelihood and add its derivatives."""
     return add_constraints(
@@ -102,6 +118,19 @@ def auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, ga
         gauss,
         rest,
     )
+
+
+@borrowing
+def next_stage(state: State, stage: int) -> bool:
+    """Return whether a fit goes on with another barrier, after `stage` barriers so far.
+
+    The expected density may not become negative. A plain descent can get stuck at this wall, where an empty bin pushes
+    its content down to zero with constant force while better points lie along the wall. Such a fit starts again with
+    that many events added to each bin (weight added to each guard point of an unbinned fit), a logarithmic barrier,
+    and follows its minimum as the barrier is lowered to nothing.
+    """
+    stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == MAX_EVALUATIONS
+    return stage < len(BARRIERS) and (stage > 0 or stuck)
 
 
 @kernel
@@ -123,17 +152,29 @@ def fit_binned_toys(
     work = allocate_binned(model)
     state = allocate_state(n, problem.free.shape[0])
     gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+    contents = np.empty(counts.shape[1])
     for toy in range(counts.shape[0]):
-        begin(state, _row(start, toy))
-        centre = _row(centres, toy)
+        toy_scale, centre = _row(scale, toy), _row(centres, toy)
         fresh = toy == 0 or start.shape[0] > 1
-        running = True
-        while running:
-            value = binned_value(model, state.trial, counts[toy], _row(scale, toy), fresh, work, gradient, gauss, rest)
-            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-            judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-            running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
-            fresh = False
+        barrier, stage, evaluations = 0.0, 0, 0
+        begin(state, _row(start, toy))
+        while True:
+            for b in range(contents.shape[0]):
+                contents[b] = counts[toy, b] + barrier
+            running = True
+            while running:
+                value = binned_value(model, state.trial, contents, toy_scale, fresh, work, gradient, gauss, rest)
+                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+                judge(state, value, gradient, gauss, rest, problem.max_evaluations)
+                running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+                fresh = False
+            evaluations += state.codes[EVALUATIONS]
+            if not next_stage(state, stage):
+                break
+            barrier = BARRIERS[stage]
+            begin(state, _row(start, toy) if stage == 0 else state.theta)
+            stage += 1
+        state.codes[EVALUATIONS] = evaluations
         store(state, problem, gauss, toy, records)
 
 
@@ -186,16 +227,27 @@ def fit_unbinned_toys(
     for toy in range(slices.shape[0]):
         events = x[slices[toy, 0] : slices[toy, 1]]
         event_weights = weights[slices[toy, 0] : slices[toy, 1]] if weights.shape[0] > 0 else weights
-        begin(state, _row(start, toy))
         centre = _row(centres, toy)
-        running = True
-        while running:
-            value = unbinned_value(model, state.trial, events, event_weights, problem.guard, gradient, gauss, rest)
-            value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-            judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-            running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+        barrier, stage, evaluations = 0.0, 0, 0
+        begin(state, _row(start, toy))
+        while True:
+            running = True
+            while running:
+                value = unbinned_value(
+                    model, state.trial, events, event_weights, problem.guard, barrier, gradient, gauss, rest
+                )
+                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
+                judge(state, value, gradient, gauss, rest, problem.max_evaluations)
+                running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
+            evaluations += state.codes[EVALUATIONS]
+            if not next_stage(state, stage):
+                break
+            barrier = BARRIERS[stage]
+            begin(state, _row(start, toy) if stage == 0 else state.theta)
+            stage += 1
+        state.codes[EVALUATIONS] = evaluations
         store(state, problem, gauss, toy, records)
         if weights.shape[0] > 0 and records.covariance.shape[0] > 0:
             squares = event_weights * event_weights
-            unbinned_value(model, state.theta, events, squares, problem.guard[:0], gradient, gauss, rest)
+            unbinned_value(model, state.theta, events, squares, problem.guard[:0], 0.0, gradient, gauss, rest)
             sandwich(records.covariance[toy], gauss)

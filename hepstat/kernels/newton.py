@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.options import kernel, part
+from hepstat.kernels.options import borrowing, kernel, part
 
 __all__ = [
     "CONVERGED",
@@ -22,6 +22,7 @@ __all__ = [
     "RUNNING",
     "STALLED",
     "State",
+    "UNDETERMINED",
     "allocate_state",
     "begin",
     "covariance",
@@ -37,6 +38,7 @@ MAX_EVALUATIONS = 1
 STALLED = 2
 NOT_FINITE_AT_START = 3
 HESSIAN_NOT_POSITIVE = 4
+UNDETERMINED = 5
 
 _SINGULAR = 1e-13  # smallest pivot of a matrix with unit diagonal that counts as positive
 _SMALLEST_DAMPING = 1e-7
@@ -96,11 +98,12 @@ def allocate_state(n_parameters: int, n_free: int) -> State:
     )
 
 
-@kernel
+@borrowing
 def begin(state: State, start: Array) -> None:
     """Set the starting point: theta and the first trial point."""
-    state.theta[:] = start
-    state.trial[:] = start
+    for i in range(start.shape[0]):
+        state.theta[i] = start[i]
+        state.trial[i] = start[i]
     state.numbers[VALUE] = np.inf
     state.numbers[DAMPING] = 0.0
     state.numbers[PREDICTED] = np.inf
@@ -173,7 +176,7 @@ def _hold(state: State, free: NDArray[np.int64], lower: Array, upper: Array) -> 
         state.scale[i] = 1.0 if flat else 1.0 / np.sqrt(diagonal)
 
 
-@kernel
+@borrowing
 def propose(state: State, free: NDArray[np.int64], lower: Array, upper: Array, tolerance: float) -> bool:
     """Fill state.trial with the next point; return whether the problem is still running.
 
@@ -232,7 +235,18 @@ def _predict(state: State, free: NDArray[np.int64], full: float) -> None:
     state.numbers[PREDICTED] = predicted
 
 
-@kernel
+@part
+def _all_finite(gradient: Array, gauss: Array, rest: Array) -> bool:
+    """Whether all derivatives are finite."""
+    total = 0.0
+    for i in range(gradient.shape[0]):
+        total += abs(gradient[i])
+        for j in range(gradient.shape[0]):
+            total += abs(gauss[i, j]) + abs(rest[i, j])
+    return bool(np.isfinite(total))
+
+
+@borrowing
 def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array, max_evaluations: int) -> None:
     """Accept or reject the trial point, given the likelihood there, and set the next damping.
 
@@ -244,6 +258,8 @@ def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array
     """
     first = state.codes[EVALUATIONS] == 0
     state.codes[EVALUATIONS] += 1
+    if not _all_finite(gradient, gauss, rest):
+        value = np.inf
     if first and not np.isfinite(value):
         state.codes[STATUS] = NOT_FINITE_AT_START
         return
@@ -266,30 +282,23 @@ def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array
         state.codes[STATUS] = MAX_EVALUATIONS
 
 
-@kernel
+@borrowing
 def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array, out: Array) -> int:
     """Fill out (parameters, parameters) with the inverse full Hessian; return the parameters at limits, a bit each.
 
-    Fixed parameters and those at a limit with their gradient pointing outwards have zeros. A problem that converged
-    where the Hessian is not positive definite is marked HESSIAN_NOT_POSITIVE and gets NaN.
+    Fixed parameters and those at a limit with their gradient pointing outwards have zeros. Where the Hessian of the
+    others is not positive definite, the status CONVERGED becomes HESSIAN_NOT_POSITIVE and all entries are NaN. Where
+    nothing depends on a parameter, as on the position of a peak whose yield is at zero, its variance is NaN and the
+    status becomes UNDETERMINED.
     """
     n = free.shape[0]
     _hold(state, free, lower, upper)
     at_limit = 0
-    for i in range(n):
-        at = free[i]
-        if state.held[i] > 0.0 and (state.theta[at] <= lower[at] or state.theta[at] >= upper[at]):
-            at_limit |= 1 << at
     for i in range(out.shape[0]):
         for j in range(out.shape[0]):
             out[i, j] = 0.0
     _fill_matrix(state, free, 1.0, 0.0)
     positive = _factorise(state.matrix)
-    for i in range(n):
-        flat = state.held[i] > 0.0 and not (at_limit >> free[i]) & 1
-        positive = positive and not flat
-    if not positive and state.codes[STATUS] == CONVERGED:
-        state.codes[STATUS] = HESSIAN_NOT_POSITIVE
     for j in range(n):
         for i in range(n):
             state.step[i] = state.scale[j] if i == j and state.held[j] == 0.0 else 0.0
@@ -298,4 +307,17 @@ def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array
         for i in range(n):
             entry = 0.0 if state.held[i] > 0.0 else state.step[i] * state.scale[i]
             out[free[i], free[j]] = entry if positive else np.nan
+    undetermined = False
+    for i in range(n):
+        at = free[i]
+        if state.held[i] > 0.0 and (state.theta[at] <= lower[at] or state.theta[at] >= upper[at]):
+            at_limit |= 1 << at
+        elif state.held[i] > 0.0:
+            out[at, at] = np.nan
+            undetermined = True
+    if state.codes[STATUS] == CONVERGED:
+        if not positive:
+            state.codes[STATUS] = HESSIAN_NOT_POSITIVE
+        elif undetermined:
+            state.codes[STATUS] = UNDETERMINED
     return at_limit

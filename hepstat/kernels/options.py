@@ -1,8 +1,8 @@
 """The compile options that every kernel shares.
 
-Three flavours of arithmetic, from the safest to the fastest, and `part` for pieces of a larger kernel. None of them
-lets LLVM assume that infinities are absent, and none uses ``parallel=True``: threads belong to
-:mod:`hepstat.execution`.
+Three flavours of arithmetic, `strict`, `kernel` and `summing`, and two options for functions that only work on arrays
+of their caller, `borrowing` and `part`. None of them lets LLVM assume that infinities are absent, and none uses
+``parallel=True``: threads belong to :mod:`hepstat.execution`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["kernel", "part", "strict", "summing"]
+__all__ = ["borrowing", "kernel", "part", "strict", "summing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,8 +18,8 @@ _GENERAL = {"contract", "nsz", "arcp"}
 _SUMS = _GENERAL | {"reassoc", "nnan"}
 
 
-def _compile(function: F, fastmath: bool | set[str], inline: bool = False) -> F:
-    options = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, forceinline=inline)
+def _compile(function: F, fastmath: bool | set[str], **more: bool) -> F:
+    options: Any = cast(Any, numba.njit)(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, **more)
     return cast(F, options(function))
 
 
@@ -33,13 +33,18 @@ def kernel(function: F) -> F:
     return _compile(function, _GENERAL)
 
 
-def part(function: F) -> F:
-    """Compile like :func:`kernel`, to be inlined where it is called.
+def borrowing(function: F) -> F:
+    """Compile like :func:`kernel`, for functions that neither allocate nor return arrays.
 
-    For functions with one or two callers in a hot loop: a call that passes a tuple of arrays counts references to every
-    one of them, atomically, which costs more than the arithmetic of a small fit.
+    They work on what their caller owns, so the counting of references is left out. It is atomic, and for a call with a
+    tuple of ten arrays it would cost more than the arithmetic of a small fit.
     """
-    return _compile(function, _GENERAL, inline=True)
+    return _compile(function, _GENERAL, _nrt=False)
+
+
+def part(function: F) -> F:
+    """Compile like :func:`borrowing`, and inline where it is called: for pieces of a larger kernel."""
+    return _compile(function, _GENERAL, _nrt=False, forceinline=True)
 
 
 def summing(function: F) -> F:
@@ -47,4 +52,4 @@ def summing(function: F) -> F:
 
     Inlined, as sums are short.
     """
-    return _compile(function, _SUMS, inline=True)
+    return _compile(function, _SUMS, _nrt=False, forceinline=True)

@@ -8,8 +8,8 @@ in order: the result has the same bits whether one thread or several work on the
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.assemble import assemble
-from hepstat.kernels.entry import planes, pointer, view
+from hepstat.kernels.assemble import assemble, plane_targets
+from hepstat.kernels.entry import planes, window
 from hepstat.kernels.model import (
     COLUMN_COUNT,
     ORDER,
@@ -45,7 +45,7 @@ def unbinned_integrals(model: Model, theta: Array, integrals: Array) -> None:
         gather(model, c, theta, own)
         grid_planes(model, c, own, points, 0)
         count = planes(model.table[c, PARAMETERS], model.table[c, ORDER])
-        range_integrals(model, c, view(pointer(points, 0), (count, length)), integrals, raw)
+        range_integrals(model, c, window(points, 0, (count, length)), integrals, raw)
         raw += count
 
 
@@ -63,7 +63,7 @@ def _total_density(
         gather(model, c, theta, own)
         event_planes(model, c, own, x, order, columns, buffer, raw * n)
         scale = theta[model.table[c, YIELD]] / integrals[raw]
-        value = view(pointer(buffer, raw * n), (n,))
+        value = window(buffer, raw * n, (n,))
         for i in range(n):
             total[i] += scale * value[i]
         raw += planes(model.table[c, PARAMETERS], order)
@@ -86,7 +86,7 @@ def _differentiate(total: Array, weights: Array, first: Array, second: Array) ->
     return value
 
 
-@part
+@kernel
 def _first_order_rows(model: Model) -> NDArray[np.int64]:
     """Return the positions of the planes of at most first order among all planes."""
     rows = np.empty(plane_count(model, 1), np.int64)
@@ -156,7 +156,7 @@ def unbinned_sums(
         block_weights = weights[start : start + n] if weights.shape[0] > 0 else ones[:n]
         _total_density(model, theta, own, integrals, x[start : start + n], columns, buffer, total[:n])
         value += _differentiate(total[:n], block_weights, first[:n], second[:n])
-        raw_planes = view(pointer(buffer, 0), (count, n))
+        raw_planes = window(buffer, 0, (count, n))
         _add_block(raw_planes, rows, first[:n], second[:n], product[:n], sums, pairs)
     return value
 
@@ -201,6 +201,7 @@ def finish_unbinned(
     theta: Array,
     integrals: Array,
     guard: Array,
+    barrier: float,
     values: Array,
     sums: Array,
     pairs: Array,
@@ -216,6 +217,8 @@ def finish_unbinned(
     integrals : (planes,)
     guard : (points,)
         Further places where the density must not be negative.
+    barrier : float
+        Weight of each of them.
     values, sums, pairs
         Of :func:`unbinned_partials`; the first rows are overwritten.
     gradient : (parameters,), out
@@ -228,14 +231,14 @@ def finish_unbinned(
             sums[0] += sums[row]
             pairs[0] += pairs[row]
     if guard.shape[0] > 0:
-        value += unbinned_sums(model, theta, integrals, guard, np.zeros(guard.shape[0]), sums[0], pairs[0])
+        value += unbinned_sums(model, theta, integrals, guard, np.full(guard.shape[0], barrier), sums[0], pairs[0])
     raw = 0
     for c in range(model.table.shape[0]):
         value += theta[model.table[c, YIELD]]
         if not integrals[raw] > 0.0:
             value = np.inf
         raw += planes(model.table[c, PARAMETERS], model.table[c, ORDER])
-    assemble(model, theta, integrals, sums[0], pairs[0], gradient, gauss, rest)
+    assemble(model, theta, plane_targets(model), integrals, sums[0], pairs[0], gradient, gauss, rest)
     for c in range(model.table.shape[0]):
         gradient[model.table[c, YIELD]] += 1.0
     return value
@@ -248,6 +251,7 @@ def unbinned_value(
     x: Array,
     weights: Array,
     guard: Array,
+    barrier: float,
     gradient: Array,
     gauss: Array,
     rest: Array,
@@ -259,7 +263,7 @@ def unbinned_value(
     theta : (parameters,)
     x : (n,)
     weights : (n,) or (0,)
-    guard, gradient, gauss, rest
+    guard, barrier, gradient, gauss, rest
         As for :func:`finish_unbinned`.
     """
     count, count_first = plane_count(model, 2), plane_count(model, 1)
@@ -268,4 +272,4 @@ def unbinned_value(
     sums, pairs = np.empty((chunks, count)), np.empty((chunks, count_first, count_first))
     unbinned_integrals(model, theta, integrals)
     unbinned_partials(model, theta, integrals, x, weights, 0, values, sums, pairs)
-    return finish_unbinned(model, theta, integrals, guard, values, sums, pairs, gradient, gauss, rest)
+    return finish_unbinned(model, theta, integrals, guard, barrier, values, sums, pairs, gradient, gauss, rest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, interval
+from hepstat.checks import finite_array, interval, rising_edges
 from hepstat.errors import InputError
 from hepstat.kernels.entry import Callback, Entry
 from hepstat.kernels.evaluate import evaluate_columns, evaluate_shape
@@ -99,11 +99,21 @@ class KernelForm:
             entry.raise_error()
         return planes
 
+    def steepness(self, values: Floats, low: float, high: float) -> float:
+        """Return the largest logarithmic slope of the density on a coarse grid over [low, high]."""
+        x = np.linspace(low, high, 65)
+        density = self.planes_at(values, x, 0)[0]
+        usable = np.isfinite(density) & (density > 0)
+        with np.errstate(invalid="ignore"):
+            slopes = np.abs(np.diff(np.log(np.where(usable, density, np.nan)))) / (x[1] - x[0])
+        return float(np.nanmax(slopes)) if np.isfinite(slopes).any() else 0.0
+
     def bin_integrals(self, values: Floats, edges: Floats, scale: float | None, order: int = 0) -> Floats:
         """Return integrals over the bins and their derivatives, (planes, bins)."""
         if self.cumulative is not None:
             return np.diff(self.planes_at(values, edges, order, cumulative=True), axis=1)
-        nodes, weights = quadrature(edges, scale)
+        steepness = 0.0 if scale is not None else self.steepness(values, edges[0], edges[-1])
+        nodes, weights = quadrature(edges, scale, steepness)
         planes = self.planes_at(values, nodes.ravel(), order)
         return np.asarray(np.einsum("pqb,qb->pb", planes.reshape(len(planes), *nodes.shape), weights))
 
@@ -133,7 +143,7 @@ class Shape(ABC):
 
     @abstractmethod
     def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
-        """Return starting values for contents (bins,) between edges (bins + 1,)."""
+        """Return starting values for contents (bins,) between edges (bins + 1,); those of a peak on a background."""
 
     def scale(self, values: Mapping[str, float]) -> float | None:
         """Return the smallest width of any structure, for quadrature; None where the shape is smooth all over."""
@@ -180,7 +190,7 @@ class Shape(ABC):
         range : (low, high), optional
             Where the density is normalised; by default from the first to the last edge.
         """
-        edges = finite_array(edges, "edges")
+        edges = rising_edges(edges)
         low, high = interval(range if range is not None else (edges[0], edges[-1]), "range")
         form, numbers = self.kernel_form(low, high), self._in_order(values)
         scale = self.scale(self._named(numbers))

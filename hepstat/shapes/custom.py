@@ -13,7 +13,8 @@ from hepstat.types import Floats
 
 __all__ = ["CustomShape"]
 
-_STEP = 1e-4  # relative step of the numerical derivatives: errors of first and second order balance near here
+_CHANGE = 1e-4  # relative change of the density over a step: errors of truncation and rounding balance near here
+_PROBE = 1e-7
 
 
 class CustomShape(Shape):
@@ -79,7 +80,7 @@ class CustomShape(Shape):
         if order == 0:
             return
         p = len(theta)
-        steps = np.array([self._step(j, theta[j]) for j in range(p)])
+        steps = np.array([self._step(j, theta, x, out[0]) for j in range(p)])
         up, down = np.empty((p, x.size)), np.empty((p, x.size))
         for j in range(p):
             up[j] = self._call(x, theta + steps[j] * (np.arange(p) == j))
@@ -97,9 +98,14 @@ class CustomShape(Shape):
             plane += j + 1
         assert plane == planes(p, 2)
 
-    def _step(self, j: int, value: float) -> float:
-        """Return a step that stays inside the limits."""
-        parameter = self.parameters[j]
-        step = _STEP * max(abs(value), abs(parameter.value), 1e-3)
-        room = min(value - parameter.lower, parameter.upper - value)
-        return min(step, 0.5 * room) if room > 0 else step
+    def _step(self, j: int, theta: Floats, x: Floats, density: Floats) -> float:
+        """Return a step of parameter j over which the density changes a little, inside the limits."""
+        parameter, size = self.parameters[j], max(abs(theta[j]), abs(self.parameters[j].value), 1e-3)
+        room = min(theta[j] - parameter.lower, parameter.upper - theta[j])
+        inside = 0.5 * room if room > 0 else np.inf
+        probe = min(_PROBE * size, inside)
+        moved = self._call(x, theta + probe * (np.arange(theta.size) == j))
+        largest = np.max(np.abs(density))
+        slope = np.max(np.abs(moved - density)) / (largest * probe) if largest > 0 else 0.0
+        step = _CHANGE / slope if slope > 0 else size
+        return float(min(step, 1e-2 * size, inside))

@@ -10,7 +10,7 @@ from hepstat.kernels.shapes import breit_wigner, crystal_ball, gaussian, power_l
 from hepstat.shapes.base import KernelForm, Parameter, Shape
 from hepstat.types import Floats
 
-__all__ = ["BreitWigner", "CrystalBall", "Gaussian", "SumOfPowerLaws", "Voigt"]
+__all__ = ["BreitWigner", "CrystalBall", "Gaussian", "Peak", "SumOfPowerLaws", "Voigt"]
 
 _SIGMA_PER_HALF_WIDTH = 0.8493  # of a Gaussian: 1 / sqrt(2 log 2)
 
@@ -37,7 +37,7 @@ def _find_peak(edges: Floats, contents: Floats) -> tuple[float, float]:
     return float(centres[top]), 0.5 * float(edges[last + 1] - edges[first])
 
 
-class _Peak(Shape):
+class Peak(Shape):
     """A peak at `mean` with one or more widths, whose kernels need no constants."""
 
     is_peak = True
@@ -50,7 +50,18 @@ class _Peak(Shape):
 
     def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
         """Return position and width of the largest excess over a straight line; other parameters as they are."""
-        mean, half_width = _find_peak(edges, contents)
+        return self._placed(*_find_peak(edges, contents))
+
+    def guess_alone(self, edges: Floats, contents: Floats) -> dict[str, float]:
+        """Return starting values where there is nothing but the peak: mean and spread of the contents."""
+        centres = 0.5 * (edges[1:] + edges[:-1])
+        weights = np.maximum(contents, 0.0) + 1e-300
+        mean = float(np.average(centres, weights=weights))
+        spread = float(np.sqrt(np.average((centres - mean) ** 2, weights=weights) + np.diff(edges).min() ** 2 / 12.0))
+        return self._placed(mean, spread / _SIGMA_PER_HALF_WIDTH)
+
+    def _placed(self, mean: float, half_width: float) -> dict[str, float]:
+        """Return values for this position and half width at half maximum."""
         values = {p.name: p.value for p in self.parameters}
         values["mean"] = mean
         for name in self._widths:
@@ -58,14 +69,14 @@ class _Peak(Shape):
         return values
 
 
-class Gaussian(_Peak):
+class Gaussian(Peak):
     """Gaussian with parameters mean and sigma, in the units of x."""
 
     def __init__(self, mean: float = 0.0, sigma: float = 1.0) -> None:
         self.parameters = (Parameter("mean", mean), Parameter("sigma", positive_number(sigma, "sigma"), 1e-9))
 
 
-class CrystalBall(_Peak):
+class CrystalBall(Peak):
     """Double-sided Crystal Ball: a Gaussian core with power-law tails beyond alpha standard deviations.
 
     Parameters
@@ -97,7 +108,7 @@ class CrystalBall(_Peak):
         )
 
 
-class BreitWigner(_Peak):
+class BreitWigner(Peak):
     """Non-relativistic Breit-Wigner (Cauchy) with parameters mean and width, the full width at half maximum."""
 
     _kernels = breit_wigner
@@ -107,7 +118,7 @@ class BreitWigner(_Peak):
         self.parameters = (Parameter("mean", mean), Parameter("width", positive_number(width, "width"), 1e-9))
 
 
-class Voigt(_Peak):
+class Voigt(Peak):
     """Breit-Wigner of full width `width` convolved with a Gaussian resolution `sigma`."""
 
     _kernels = voigt
@@ -136,6 +147,8 @@ class SumOfPowerLaws(Shape):
 
     def __init__(self, n: int = 2) -> None:
         n = whole_number(n, "n", at_least=2)
+        if n > 5:
+            raise InputError("n", f"is {n}", "Use 2 to 5 terms: more are not distinguishable")
         powers = tuple(Parameter(f"a{k}", 2.0 * k) for k in range(1, n + 1))
         ratios = tuple(Parameter(f"r{k}", 0.5, 0.0) for k in range(2, n + 1))
         self.parameters = powers + ratios

@@ -7,10 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number, interval, positive_number
+from hepstat.checks import finite_array, finite_number, interval, positive_number, rising_edges, whole_number
 from hepstat.errors import InputError
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.shapes.base import Shape
+from hepstat.shapes.peaks import Peak
 from hepstat.types import Floats
 
 __all__ = ["Constraint", "Spectrum", "SpectrumParameter"]
@@ -147,7 +148,10 @@ class Spectrum:
         """Return the spectrum with limits on parameters; infinities lift them. Starting values are moved inside."""
         changes = {}
         for name, pair in limits.items():
-            lower, upper = pair
+            try:
+                lower, upper = (np.float64(limit) for limit in pair)
+            except (TypeError, ValueError):
+                raise InputError(name, f"has limits {pair!r}", "Pass a pair (lower, upper)") from None
             if not lower < upper:
                 raise InputError(name, f"has limits ({lower}, {upper})", "Pass lower < upper")
             start = min(max(self._known(name).value, lower), upper)
@@ -245,7 +249,7 @@ class Spectrum:
         bins : int, optional
             Number of fine bins.
         """
-        edges = np.linspace(*self.range, bins + 1)
+        edges = np.linspace(*self.range, whole_number(bins, "bins", at_least=1) + 1)
         contents = self.expected(edges, values)
         if contents.min() < -1e-9 * np.abs(contents).max():
             raise InputError(
@@ -261,7 +265,9 @@ class Spectrum:
 
         Fixed parameters stay; guesses are moved inside the limits.
         """
-        edges, contents = finite_array(edges, "edges"), finite_array(contents, "contents")
+        edges, contents = rising_edges(edges), finite_array(contents, "contents")
+        if contents.size != edges.size - 1:
+            raise InputError("contents", f"has {contents.size} bins for {edges.size} edges", "Pass one number per bin")
         total = float(contents.sum())
         smooth = [name for name, shape in self.components.items() if not shape.is_peak]
         left = contents.astype(float)
@@ -269,7 +275,10 @@ class Spectrum:
         for name in [*(n for n in self.components if n not in smooth), *smooth]:
             shape = self.components[name]
             peak = shape.is_peak
-            guess = shape.guess(edges, contents if peak else np.maximum(left, 0.0))
+            if isinstance(shape, Peak) and len(self.components) == 1:
+                guess = shape.guess_alone(edges, contents)
+            else:
+                guess = shape.guess(edges, contents if peak else np.maximum(left, 0.0))
             own = {p.name: guess.get(p.name, p.value) for p in shape.parameters}
             for p, full in zip(shape.parameters, self.names_of(name), strict=True):
                 known = self.parameters[full]

@@ -8,7 +8,7 @@ import numpy as np
 from hepstat.errors import InputError
 from hepstat.kernels import constraints
 from hepstat.kernels.entry import Callback
-from hepstat.kernels.fits import Problem
+from hepstat.kernels.fits import Problem, change_basis
 from hepstat.kernels.model import (
     COLUMN_COUNT,
     COLUMNS,
@@ -71,20 +71,13 @@ class Compiled:
             out[:, indices] = np.linalg.solve(matrix, out[:, indices].T).T
         return out
 
-    def parameters(self, coordinates: Floats) -> Floats:
-        """Return the user's parameters (n, parameters)."""
-        out = coordinates.copy()
-        for indices, matrix in self.blocks:
-            out[:, indices] = coordinates[:, indices] @ matrix.T
-        return out
-
-    def covariance(self, matrix: Floats) -> Floats:
-        """Return the covariance of the user's parameters (n, parameters, parameters)."""
-        out = matrix.copy()
-        for indices, block in self.blocks:
-            out[:, indices, :] = np.einsum("ij,njk->nik", block, out[:, indices, :])
-            out[:, :, indices] = np.einsum("nij,kj->nik", out[:, :, indices], block)
-        return out
+    def transform_back(self, theta: Floats, covariance: Floats) -> None:
+        """Change coordinates (n, parameters) and covariances (n or 0, ...) into the user's, in place."""
+        if self.blocks:
+            matrix = np.eye(theta.shape[1])
+            for indices, block in self.blocks:
+                matrix[np.ix_(indices, indices)] = block
+            change_basis(matrix, theta, covariance)
 
     def gradient(self, gradient: Floats) -> Floats:
         """Return the gradient (parameters,) with respect to the user's parameters."""

@@ -15,7 +15,7 @@ from hepstat.fit.data import Bins, Events, take_data
 from hepstat.fit.records import empty_records, make_table
 from hepstat.fit.result import STATUS_TEXT, FitResult, FitTable
 from hepstat.fit.threaded import fit_events
-from hepstat.kernels.binned import allocate_binned, binned_value
+from hepstat.kernels.binned import NOTHING, allocate_binned, binned_value
 from hepstat.kernels.fits import Records, auxiliary, fit_binned_toys, fit_unbinned_toys
 from hepstat.kernels.unbinned import unbinned_value
 from hepstat.shapes.spectrum import Spectrum
@@ -231,7 +231,7 @@ class BinnedLikelihood(Likelihood):
         model = self._compiled.model
         work = allocate_binned(model)
         contents = self._bins.contents
-        value: float = binned_value(model, point, contents, self._scale, True, work, gradient, gauss, rest)
+        value: float = binned_value(model, point, contents, self._scale, NOTHING, work, gradient, gauss, rest)
         return value
 
     def _fit(self, start: Floats, records: Records, workers: int) -> None:

@@ -28,12 +28,13 @@ def part(records: Records, start: int, stop: int) -> Records:
 
 
 def make_table(compiled: Compiled, records: Records) -> FitTable:
-    """Return the records in the user's parameters."""
+    """Return the records as a table in the user's parameters; the records themselves are used up."""
+    compiled.transform_back(records.theta, records.covariance)
     bits = np.arange(len(compiled.spectrum.names))
     return FitTable(
         compiled.spectrum.names,
-        compiled.parameters(records.theta),
-        compiled.covariance(records.covariance) if len(records.covariance) else None,
+        records.theta,
+        records.covariance if len(records.covariance) else None,
         records.value,
         records.edm,
         records.status,

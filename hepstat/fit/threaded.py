@@ -7,7 +7,7 @@ import numpy as np
 from hepstat.execution import cut, map_ordered
 from hepstat.fit.compiled import Compiled
 from hepstat.kernels import newton
-from hepstat.kernels.fits import BARRIERS, Records, auxiliary, next_stage, sandwich, store
+from hepstat.kernels.fits import BARRIERS, Records, advance, next_stage, sandwich, store
 from hepstat.kernels.model import plane_count
 from hepstat.kernels.unbinned import CHUNK, finish_unbinned, unbinned_integrals, unbinned_partials
 from hepstat.types import Floats
@@ -59,28 +59,26 @@ class _Evaluation:
 def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, records: Records, workers: int) -> None:
     """Fit all events x (n,) once, filling row 0 of the records; as fit_unbinned_toys does on one thread."""
     problem, centre = compiled.problem, compiled.centres[0]
-    n = len(start)
-    state = newton.allocate_state(n, len(problem.free))
+    state = newton.allocate_state(len(start), len(problem.free))
     newton.begin(state, start)
-    gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+    derivatives = state.trial_gradient, state.trial_gauss, state.trial_rest
     with ThreadPoolExecutor(workers) as pool:
         evaluate = _Evaluation(compiled, x, pool, workers)
         barrier, stage, evaluations = 0.0, 0, 0
-        while True:
-            running = True
-            while running:
-                value = evaluate(state.trial, weights, barrier, gradient, gauss, rest)
-                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-                newton.judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-                running = newton.propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
-            evaluations += state.codes[newton.EVALUATIONS]
-            if not next_stage(state, stage):
-                break
-            barrier = BARRIERS[stage]
-            newton.begin(state, start if stage == 0 else state.theta)
-            stage += 1
-        state.codes[newton.EVALUATIONS] = evaluations
-        store(state, problem, gauss, 0, records)
+        running = True
+        while running:
+            value = evaluate(state.trial, weights, barrier, *derivatives)
+            running = advance(state, problem, centre, value)
+            if not running and next_stage(state, stage):
+                evaluations += state.codes[newton.EVALUATIONS]
+                barrier = BARRIERS[stage]
+                newton.begin(state, start if stage == 0 else state.theta)
+                stage += 1
+                running = True
+        state.codes[newton.EVALUATIONS] += evaluations
+        store(state, problem, 0, records)
         if len(weights):
-            evaluate(state.theta, weights * weights, None, gradient, gauss, rest)
-            sandwich(records.covariance[0], gauss)
+            evaluate(state.theta, weights * weights, None, *derivatives)
+            _, gauss, rest = derivatives
+            sandwich(records.covariance[0], gauss, rest)
+            records.covariance[0] = gauss

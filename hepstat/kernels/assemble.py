@@ -70,6 +70,7 @@ def assemble(
     theta: Array,
     targets: NDArray[np.int64],
     integrals: Array,
+    ratio: Array,
     sums: Array,
     pairs: Array,
     gradient: Array,
@@ -84,7 +85,8 @@ def assemble(
     targets : (first-order planes,) int64
         Of :func:`plane_targets`.
     integrals, sums : (planes,)
-        Integrals of derivatives are overwritten by their ratios to those of the values.
+    ratio : (planes,)
+        Work space.
     pairs : (first-order planes, first-order planes)
         Lower triangle; overwritten.
     gauss : out
@@ -108,19 +110,19 @@ def assemble(
         per = 1.0 / integrals[raw]
         a = theta[model.table[c, YIELD]] * per
         for k in range(raw + 1, raw + count):
-            integrals[k] *= per
+            ratio[k] = integrals[k] * per
         if order > 0:
-            _second_order(model, c, a, per, integrals, sums, raw, rest)
+            _second_order(model, c, a, per, ratio, sums, raw, rest)
         gradient[targets[first]] += sums[raw] * per
         for j in range(1, count_first):
-            gradient[targets[first + j]] += a * (sums[raw + j] - integrals[raw + j] * sums[raw])
+            gradient[targets[first + j]] += a * (sums[raw + j] - ratio[raw + j] * sums[raw])
         for k in range(n_raw):
             for j in range(1, count_first):
-                pairs[k, first + j] = a * (pairs[k, first + j] - integrals[raw + j] * pairs[k, first])
+                pairs[k, first + j] = a * (pairs[k, first + j] - ratio[raw + j] * pairs[k, first])
             pairs[k, first] *= per
         for k in range(n_raw):
             for j in range(1, count_first):
-                pairs[first + j, k] = a * (pairs[first + j, k] - integrals[raw + j] * pairs[first, k])
+                pairs[first + j, k] = a * (pairs[first + j, k] - ratio[raw + j] * pairs[first, k])
             pairs[first, k] *= per
         raw += count
         first += count_first

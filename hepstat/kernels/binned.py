@@ -28,9 +28,19 @@ from hepstat.kernels.model import (
 from hepstat.kernels.options import borrowing, kernel, part, summing
 from hepstat.kernels.special import log
 
-__all__ = ["BinnedWork", "allocate_binned", "binned_value", "expected_contents"]
+__all__ = [
+    "ALL_SHAPES",
+    "FIXED_SHAPES",
+    "NOTHING",
+    "BinnedWork",
+    "allocate_binned",
+    "binned_value",
+    "expected_contents",
+]
 
 Array = NDArray[np.float64]
+
+NOTHING, FIXED_SHAPES, ALL_SHAPES = 0, 1, 2
 
 
 class BinnedWork(NamedTuple):
@@ -44,6 +54,8 @@ class BinnedWork(NamedTuple):
         Raw planes integrated over each bin.
     integrals, sums : (planes,)
         Integral over the range, and sum over the data, of each raw plane.
+    ratio : (planes,)
+        Work space of the quotient rule.
     pairs : (first-order planes, first-order planes)
         Sums over the data of products of two raw planes.
     contents, first, second : (bins,)
@@ -59,6 +71,7 @@ class BinnedWork(NamedTuple):
     bins: Array
     integrals: Array
     sums: Array
+    ratio: Array
     pairs: Array
     contents: Array
     first: Array
@@ -76,6 +89,7 @@ def allocate_binned(model: Model) -> BinnedWork:
     return BinnedWork(
         np.empty(count * points),
         np.empty((count_first, model.bins)),
+        np.empty(count),
         np.empty(count),
         np.empty(count),
         np.empty((count_first, count_first)),
@@ -107,7 +121,7 @@ def _integrate_bins(model: Model, c: int, points: Array, out: Array, first: int,
 
 
 @part
-def _fill_contents(model: Model, theta: Array, fresh: bool, work: BinnedWork) -> bool:
+def _fill_contents(model: Model, theta: Array, known: int, work: BinnedWork) -> bool:
     """Bring points, bins, integrals and contents up to date; return whether all integrals are positive."""
     for b in range(model.bins):
         work.contents[b] = 0.0
@@ -116,7 +130,7 @@ def _fill_contents(model: Model, theta: Array, fresh: bool, work: BinnedWork) ->
     for c in range(model.table.shape[0]):
         p, order = model.table[c, PARAMETERS], model.table[c, ORDER]
         count, count_first, length = planes(p, order), planes(p, min(1, order)), grid_length(model, c)
-        if fresh or order > 0:  # a fixed shape is computed once
+        if known == NOTHING or (known == FIXED_SHAPES and order > 0):
             gather(model, c, theta, work.own)
             grid_planes(model, c, work.own, work.points, start)
             points = window(work.points, start, (count, length))
@@ -202,7 +216,7 @@ def binned_value(
     theta: Array,
     counts: Array,
     scale: Array,
-    fresh: bool,
+    known: int,
     work: BinnedWork,
     gradient: Array,
     gauss: Array,
@@ -214,18 +228,18 @@ def binned_value(
     ----------
     theta : (parameters,)
     counts, scale : (bins,)
-    fresh : bool
-        False if only floating parameters differ from the call before.
+    known : int
+        What `work` holds for this theta from a call before: NOTHING, FIXED_SHAPES, or ALL_SHAPES.
     work : BinnedWork
     gradient : (parameters,), out
     gauss, rest : (parameters, parameters), out
         The two parts of the Hessian, see :mod:`hepstat.kernels.assemble`.
     """
-    if not _fill_contents(model, theta, fresh, work):
+    if not _fill_contents(model, theta, known, work):
         return np.inf
     value = _differentiate(counts, scale, work)
     _sum_over_data(model, work)
-    assemble(model, theta, work.targets, work.integrals, work.sums, work.pairs, gradient, gauss, rest)
+    assemble(model, theta, work.targets, work.integrals, work.ratio, work.sums, work.pairs, gradient, gauss, rest)
     return value
 
 
@@ -233,5 +247,5 @@ def binned_value(
 def expected_contents(model: Model, theta: Array) -> Array:
     """Return the expected contents (bins,)."""
     work = allocate_binned(model)
-    _fill_contents(model, theta, True, work)
+    _fill_contents(model, theta, NOTHING, work)
     return work.contents

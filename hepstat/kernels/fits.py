@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.binned import allocate_binned, binned_value
+from hepstat.kernels.binned import ALL_SHAPES, FIXED_SHAPES, NOTHING, BinnedWork, allocate_binned, binned_value
 from hepstat.kernels.constraints import add_constraints
+from hepstat.kernels.entry import window
 from hepstat.kernels.model import Model
 from hepstat.kernels.newton import (
     EDM,
@@ -22,15 +23,17 @@ from hepstat.kernels.newton import (
     judge,
     propose,
 )
-from hepstat.kernels.options import borrowing, kernel
+from hepstat.kernels.options import borrowing, kernel, part
 from hepstat.kernels.unbinned import unbinned_value
 
 __all__ = [
     "BARRIERS",
     "Problem",
     "Records",
-    "fit_binned_toys",
+    "advance",
     "auxiliary",
+    "change_basis",
+    "fit_binned_toys",
     "fit_unbinned_toys",
     "next_stage",
     "sandwich",
@@ -83,16 +86,16 @@ class Records(NamedTuple):
     at_limit: NDArray[np.int64]
 
 
-@kernel
-def _row(a: Array, i: int) -> Array:
-    """Row i, or the only row."""
-    row: Array = a[i if a.shape[0] > 1 else 0]
-    return row
+@part
+def _row(a: Array, i: int) -> int:
+    """Where row i of a starts, or the only row."""
+    return i * a.shape[1] if a.shape[0] > 1 else 0
 
 
 @borrowing
-def store(state: State, problem: Problem, matrix: Array, toy: int, records: Records) -> None:
-    """Copy the end of a fit to row `toy` of the records; matrix (parameters, parameters) is work space."""
+def store(state: State, problem: Problem, toy: int, records: Records) -> None:
+    """Copy the end of a fit to row `toy` of the records."""
+    matrix = state.trial_gauss  # not needed any more
     records.at_limit[toy] = covariance(state, problem.free, problem.lower, problem.upper, matrix)
     for i in range(matrix.shape[0]):
         records.theta[toy, i] = state.theta[i]
@@ -108,16 +111,16 @@ def store(state: State, problem: Problem, matrix: Array, toy: int, records: Reco
 @borrowing
 def auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, gauss: Array, rest: Array) -> float:
     """Return the constraints' part of the likelihood and add its derivatives."""
-    return add_constraints(
-        problem.constraint_kind,
-        problem.constraint_parameter,
-        problem.constraint_width,
-        centre,
-        theta,
-        gradient,
-        gauss,
-        rest,
-    )
+    kind, parameter, width = problem.constraint_kind, problem.constraint_parameter, problem.constraint_width
+    return add_constraints(kind, parameter, width, centre, theta, gradient, gauss, rest)
+
+
+@borrowing
+def advance(state: State, problem: Problem, centre: Array, value: float) -> bool:
+    """Take the likelihood of the data at the trial point; return whether there is another point to try."""
+    value += auxiliary(problem, centre, state.trial, state.trial_gradient, state.trial_gauss, state.trial_rest)
+    judge(state, value, problem.max_evaluations)
+    return propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
 
 
 @borrowing
@@ -148,51 +151,105 @@ def fit_binned_toys(
         Measured values of the auxiliary measurements.
     records : out
     """
-    n = start.shape[1]
-    work = allocate_binned(model)
-    state = allocate_state(n, problem.free.shape[0])
-    gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+    state = allocate_state(start.shape[1], problem.free.shape[0])
     contents = np.empty(counts.shape[1])
+    at_start, work = allocate_binned(model), allocate_binned(model)
+    _fit_rows(model, problem, counts, scale, start, centres, at_start, work, state, contents, records)
+
+
+@borrowing
+def _fit_rows(
+    model: Model,
+    problem: Problem,
+    counts: Array,
+    scale: Array,
+    start: Array,
+    centres: Array,
+    at_start: BinnedWork,
+    work: BinnedWork,
+    state: State,
+    contents: Array,
+    records: Records,
+) -> None:
+    """Do the work of :func:`fit_binned_toys` in its buffers; at_start keeps the shapes at a common starting point."""
+    gradient, gauss, rest = state.trial_gradient, state.trial_gauss, state.trial_rest
+    start_known = known = NOTHING
     for toy in range(counts.shape[0]):
-        toy_scale, centre = _row(scale, toy), _row(centres, toy)
-        fresh = toy == 0 or start.shape[0] > 1
+        toy_scale = window(scale, _row(scale, toy), (scale.shape[1],))
+        centre = window(centres, _row(centres, toy), (centres.shape[1],))
+        beginning = window(start, _row(start, toy), (start.shape[1],))
+        if toy == 0 or start.shape[0] > 1:
+            start_known = known = NOTHING
         barrier, stage, evaluations = 0.0, 0, 0
-        begin(state, _row(start, toy))
-        while True:
+        begin(state, beginning)
+        running = True
+        while running:
             for b in range(contents.shape[0]):
                 contents[b] = counts[toy, b] + barrier
-            running = True
-            while running:
-                value = binned_value(model, state.trial, contents, toy_scale, fresh, work, gradient, gauss, rest)
-                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-                judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-                running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
-                fresh = False
-            evaluations += state.codes[EVALUATIONS]
-            if not next_stage(state, stage):
-                break
-            barrier = BARRIERS[stage]
-            begin(state, _row(start, toy) if stage == 0 else state.theta)
-            stage += 1
-        state.codes[EVALUATIONS] = evaluations
-        store(state, problem, gauss, toy, records)
+            if stage == 0 and state.codes[EVALUATIONS] == 0:
+                value = binned_value(
+                    model, state.trial, contents, toy_scale, start_known, at_start, gradient, gauss, rest
+                )
+                start_known = ALL_SHAPES
+            else:
+                value = binned_value(model, state.trial, contents, toy_scale, known, work, gradient, gauss, rest)
+                known = FIXED_SHAPES
+            running = advance(state, problem, centre, value)
+            if not running and next_stage(state, stage):
+                evaluations += state.codes[EVALUATIONS]
+                barrier = BARRIERS[stage]
+                begin(state, beginning if stage == 0 else state.theta)
+                stage += 1
+                running = True
+        state.codes[EVALUATIONS] += evaluations
+        store(state, problem, toy, records)
+
+
+@borrowing
+def sandwich(left: Array, middle: Array, half: Array) -> None:
+    """Replace middle (parameters, parameters) by left @ middle @ left^T; half is work space of the same shape."""
+    n = middle.shape[0]
+    for i in range(n):
+        for j in range(n):
+            half[i, j] = 0.0
+        for k in range(n):
+            for j in range(n):
+                half[i, j] += left[i, k] * middle[k, j]
+    for i in range(n):
+        for j in range(n):
+            total = 0.0
+            for k in range(n):
+                total += half[i, k] * left[j, k]
+            middle[i, j] = total
 
 
 @kernel
-def sandwich(covariance_of_toy: Array, middle: Array) -> None:
-    """Replace the covariance C (parameters, parameters) by C @ middle @ C."""
-    n = middle.shape[0]
-    half = np.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
+def change_basis(matrix: Array, theta: Array, covariances: Array) -> None:
+    """Multiply every row of theta (toys, parameters) with matrix, in place, and the covariances from both sides.
+
+    Parameters
+    ----------
+    matrix : (parameters, parameters)
+    theta : (toys, parameters)
+    covariances : (toys or 0, parameters, parameters)
+    """
+    n = matrix.shape[0]
+    _change_rows(matrix, theta, covariances, np.empty(n), np.empty((n, n)))
+
+
+@borrowing
+def _change_rows(matrix: Array, theta: Array, covariances: Array, row: Array, half: Array) -> None:
+    """Do the work of :func:`change_basis` in its buffers."""
+    n = matrix.shape[0]
+    for toy in range(theta.shape[0]):
+        for i in range(n):
+            row[i] = 0.0
             for k in range(n):
-                half[i, j] += covariance_of_toy[i, k] * middle[k, j]
-    out = np.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
-            for k in range(n):
-                out[i, j] += half[i, k] * covariance_of_toy[k, j]
-    covariance_of_toy[:] = out
+                row[i] += matrix[i, k] * theta[toy, k]
+        for i in range(n):
+            theta[toy, i] = row[i]
+    for toy in range(covariances.shape[0]):
+        sandwich(matrix, window(covariances, toy * n * n, (n, n)), half)
 
 
 @kernel
@@ -223,31 +280,30 @@ def fit_unbinned_toys(
     """
     n = start.shape[1]
     state = allocate_state(n, problem.free.shape[0])
-    gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+    gradient, gauss, rest = state.trial_gradient, state.trial_gauss, state.trial_rest
     for toy in range(slices.shape[0]):
         events = x[slices[toy, 0] : slices[toy, 1]]
         event_weights = weights[slices[toy, 0] : slices[toy, 1]] if weights.shape[0] > 0 else weights
-        centre = _row(centres, toy)
+        centre = window(centres, _row(centres, toy), (centres.shape[1],))
+        beginning = window(start, _row(start, toy), (n,))
         barrier, stage, evaluations = 0.0, 0, 0
-        begin(state, _row(start, toy))
-        while True:
-            running = True
-            while running:
-                value = unbinned_value(
-                    model, state.trial, events, event_weights, problem.guard, barrier, gradient, gauss, rest
-                )
-                value += auxiliary(problem, centre, state.trial, gradient, gauss, rest)
-                judge(state, value, gradient, gauss, rest, problem.max_evaluations)
-                running = propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
-            evaluations += state.codes[EVALUATIONS]
-            if not next_stage(state, stage):
-                break
-            barrier = BARRIERS[stage]
-            begin(state, _row(start, toy) if stage == 0 else state.theta)
-            stage += 1
-        state.codes[EVALUATIONS] = evaluations
-        store(state, problem, gauss, toy, records)
+        begin(state, beginning)
+        running = True
+        while running:
+            value = unbinned_value(
+                model, state.trial, events, event_weights, problem.guard, barrier, gradient, gauss, rest
+            )
+            running = advance(state, problem, centre, value)
+            if not running and next_stage(state, stage):
+                evaluations += state.codes[EVALUATIONS]
+                barrier = BARRIERS[stage]
+                begin(state, beginning if stage == 0 else state.theta)
+                stage += 1
+                running = True
+        state.codes[EVALUATIONS] += evaluations
+        store(state, problem, toy, records)
         if weights.shape[0] > 0 and records.covariance.shape[0] > 0:
             squares = event_weights * event_weights
             unbinned_value(model, state.theta, events, squares, problem.guard[:0], 0.0, gradient, gauss, rest)
-            sandwich(records.covariance[toy], gauss)
+            sandwich(records.covariance[toy], gauss, rest)
+            records.covariance[toy] = gauss

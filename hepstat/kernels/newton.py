@@ -57,6 +57,8 @@ class State(NamedTuple):
     theta, trial, gradient : (parameters,)
     gauss, rest : (parameters, parameters)
         The two parts of the Hessian at theta.
+    trial_gradient, trial_gauss, trial_rest
+        The same at the trial point, for the likelihood to fill.
     matrix : (free, free)
         Factorised Hessian of the floating parameters.
     step, scale, held : (free,)
@@ -72,6 +74,9 @@ class State(NamedTuple):
     gradient: Array
     gauss: Array
     rest: Array
+    trial_gradient: Array
+    trial_gauss: Array
+    trial_rest: Array
     matrix: Array
     step: Array
     scale: Array
@@ -86,6 +91,9 @@ def allocate_state(n_parameters: int, n_free: int) -> State:
     return State(
         np.empty(n_parameters),
         np.empty(n_parameters),
+        np.empty(n_parameters),
+        np.empty((n_parameters, n_parameters)),
+        np.empty((n_parameters, n_parameters)),
         np.empty(n_parameters),
         np.empty((n_parameters, n_parameters)),
         np.empty((n_parameters, n_parameters)),
@@ -146,6 +154,24 @@ def _solve(matrix: Array, x: Array) -> None:
         for k in range(i + 1, n):
             entry -= matrix[k, i] * x[k]
         x[i] = entry * matrix[i, i]
+
+
+@part
+def _invert(matrix: Array) -> None:
+    """Replace the factor of :func:`_factorise` by the inverse of the matrix, lower triangle."""
+    n = matrix.shape[0]
+    for j in range(n):  # the inverse of the factor
+        for i in range(j + 1, n):
+            entry = 0.0
+            for k in range(j, i):
+                entry -= matrix[i, k] * matrix[k, j]
+            matrix[i, j] = entry * matrix[i, i]
+    for i in range(n):
+        for j in range(i + 1):
+            entry = 0.0
+            for k in range(i, n):
+                entry += matrix[k, i] * matrix[k, j]
+            matrix[i, j] = entry
 
 
 @part
@@ -247,18 +273,11 @@ def _all_finite(gradient: Array, gauss: Array, rest: Array) -> bool:
 
 
 @borrowing
-def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array, max_evaluations: int) -> None:
-    """Accept or reject the trial point, given the likelihood there, and set the next damping.
-
-    Parameters
-    ----------
-    value : float
-    gradient : (parameters,)
-    gauss, rest : (parameters, parameters)
-    """
+def judge(state: State, value: float, max_evaluations: int) -> None:
+    """Accept or reject the trial point, given the likelihood there, and set the next damping."""
     first = state.codes[EVALUATIONS] == 0
     state.codes[EVALUATIONS] += 1
-    if not _all_finite(gradient, gauss, rest):
+    if not _all_finite(state.trial_gradient, state.trial_gauss, state.trial_rest):
         value = np.inf
     if first and not np.isfinite(value):
         state.codes[STATUS] = NOT_FINITE_AT_START
@@ -270,12 +289,12 @@ def judge(state: State, value: float, gradient: Array, gauss: Array, rest: Array
         damping = state.numbers[DAMPING] * (0.1 if trusted else 2.0)
         state.numbers[DAMPING] = damping if damping > _SMALLEST_DAMPING else 0.0
         state.numbers[VALUE] = value
-        for i in range(gradient.shape[0]):
+        for i in range(state.theta.shape[0]):
             state.theta[i] = state.trial[i]
-            state.gradient[i] = gradient[i]
-            for j in range(gradient.shape[0]):
-                state.gauss[i, j] = gauss[i, j]
-                state.rest[i, j] = rest[i, j]
+            state.gradient[i] = state.trial_gradient[i]
+            for j in range(state.theta.shape[0]):
+                state.gauss[i, j] = state.trial_gauss[i, j]
+                state.rest[i, j] = state.trial_rest[i, j]
     else:
         state.numbers[DAMPING] = max(10.0 * state.numbers[DAMPING], 1e-2)
     if state.codes[EVALUATIONS] >= max_evaluations:
@@ -299,14 +318,12 @@ def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array
             out[i, j] = 0.0
     _fill_matrix(state, free, 1.0, 0.0)
     positive = _factorise(state.matrix)
-    for j in range(n):
-        for i in range(n):
-            state.step[i] = state.scale[j] if i == j and state.held[j] == 0.0 else 0.0
-        if positive:
-            _solve(state.matrix, state.step)
-        for i in range(n):
-            entry = 0.0 if state.held[i] > 0.0 else state.step[i] * state.scale[i]
-            out[free[i], free[j]] = entry if positive else np.nan
+    if positive:
+        _invert(state.matrix)
+    for i in range(n):
+        for j in range(i + 1):
+            entry = 0.0 if state.held[i] + state.held[j] > 0.0 else state.matrix[i, j] * state.scale[i] * state.scale[j]
+            out[free[i], free[j]] = out[free[j], free[i]] = entry if positive else np.nan
     undetermined = False
     for i in range(n):
         at = free[i]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["borrowing", "kernel", "part", "strict", "summing"]
+__all__ = ["borrowing", "inlined", "kernel", "part", "strict", "summing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +45,11 @@ def borrowing(function: F) -> F:
 def part(function: F) -> F:
     """Compile like :func:`borrowing`, and inline where it is called: for pieces of a larger kernel."""
     return _compile(function, _GENERAL, _nrt=False, forceinline=True)
+
+
+def inlined(function: F) -> F:
+    """Compile small functions of numbers to be inlined, with fused multiply-add as the only liberty."""
+    return _compile(function, {"contract"}, forceinline=True)
 
 
 def summing(function: F) -> F:

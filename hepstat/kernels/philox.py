@@ -20,8 +20,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from hepstat.kernels.inlining import inlined
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import inlined, kernel
 
 __all__ = ["STATE_SIZE", "State", "fill_bits", "next_bits", "next_uniform", "seek", "stream"]
 

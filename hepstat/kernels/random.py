@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.inlining import inlined
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import inlined, kernel
 from hepstat.kernels.philox import State, block, next_bits, next_uniform
 from hepstat.kernels.special import log
 

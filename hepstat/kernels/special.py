@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from hepstat.kernels.inlining import inlined
+from hepstat.kernels.options import inlined
 from hepstat.kernels.special_f4 import (
     erf_f4,
     exp_f4,

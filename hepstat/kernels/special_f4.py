@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from hepstat.kernels.inlining import inlined
+from hepstat.kernels.options import inlined
 
 __all__ = [
     "erf_f4",

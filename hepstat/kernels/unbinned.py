@@ -238,7 +238,18 @@ def finish_unbinned(
         if not integrals[raw] > 0.0:
             value = np.inf
         raw += planes(model.table[c, PARAMETERS], model.table[c, ORDER])
-    assemble(model, theta, plane_targets(model), integrals, sums[0], pairs[0], gradient, gauss, rest)
+    assemble(
+        model,
+        theta,
+        plane_targets(model),
+        integrals,
+        np.empty(integrals.shape[0]),
+        sums[0],
+        pairs[0],
+        gradient,
+        gauss,
+        rest,
+    )
     for c in range(model.table.shape[0]):
         gradient[model.table[c, YIELD]] += 1.0
     return value

@@ -278,7 +278,7 @@ class Spectrum:
             if isinstance(shape, Peak) and len(self.components) == 1:
                 guess = shape.guess_alone(edges, contents)
             else:
-                guess = shape.guess(edges, contents if peak else np.maximum(left, 0.0))
+                guess = shape.guess(edges, left if peak else np.maximum(left, 0.0))
             own = {p.name: guess.get(p.name, p.value) for p in shape.parameters}
             for p, full in zip(shape.parameters, self.names_of(name), strict=True):
                 known = self.parameters[full]

@@ -7,7 +7,7 @@ and beyond a few of them it gives up checking. Such kernels work on one scratch 
 
 from typing import Any
 
-from hepstat.kernels.inlining import inlined
+from hepstat.kernels.options import inlined
 
 __all__ = ["BLOCK", "hand_out"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hepstat.kernels.entry import Entry, planes, view
-from hepstat.kernels.inlining import inlined
+from hepstat.kernels.options import inlined
 
 __all__ = ["cumulative", "density"]
 

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from hepstat.kernels.entry import Entry, planes, view
-from hepstat.kernels.inlining import inlined
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import inlined, kernel
 from hepstat.kernels.shapes.blocks import BLOCK, hand_out
 from hepstat.kernels.shapes.exponential_moments import exponential_moments
 from hepstat.kernels.special import erf, exp, log1p

@@ -6,7 +6,7 @@ L = log T, and its derivatives by a are -L^2 E_1 and L^3 E_2: no division by 1 -
 
 import math
 
-from hepstat.kernels.inlining import inlined
+from hepstat.kernels.options import inlined
 
 __all__ = ["exponential_moments"]
 

@@ -23,15 +23,15 @@ def _density(theta_: Any, columns_: Any, consts_: Any, n: int, order: int, out_:
     h = view(columns_, (p, n))
     out = view(out_, (planes(p, order), n))
     value = out[0]
-    slope = theta[0]
     for i in range(n):
-        value[i] = slope * h[0, i]
-    for j in range(1, p):
+        value[i] = 0.0
+    for j in range(p - 1):
         slope = theta[j]
         for i in range(n):
             value[i] += slope * h[j, i]
+    slope = theta[p - 1]
     for i in range(n):
-        value[i] = exp(value[i])
+        value[i] = exp(value[i] + slope * h[p - 1, i])
     if order == 0:
         return
     for j in range(p):

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from hepstat.kernels.entry import Entry, planes, view
-from hepstat.kernels.inlining import inlined
-from hepstat.kernels.options import kernel
+from hepstat.kernels.options import inlined, kernel
 from hepstat.kernels.shapes.blocks import BLOCK, hand_out
 from hepstat.kernels.special import exp
 

@@ -12,27 +12,27 @@ M = np.array([91.2, 88.0, 125.5])
 W = np.array([1.0, -0.5, 2.0])
 
 
-def write_csv(path):
+def _write_csv(path):
     path.write_text("run,M,w\n" + "".join(f"7,{m!r},{w!r}\n" for m, w in zip(M.tolist(), W.tolist(), strict=True)))
 
 
-def write_npz(path):
+def _write_npz(path):
     np.savez(path, M=M, w=W, run=np.array([7, 7, 7]))
 
 
-def write_npy(path):
+def _write_npy(path):
     table = np.zeros(3, dtype=[("run", "i8"), ("M", "f8"), ("w", "f8")])
     table["M"], table["w"] = M, W
     np.save(path, table)
 
 
-def write_parquet(path):
+def _write_parquet(path):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"M": M, "w": W, "kind": ["a", "b", "c"]}), path)
 
 
-def write_root(path, trees=("events",)):
+def _write_root(path, trees=("events",)):
     uproot = pytest.importorskip("uproot")
     with uproot.recreate(path) as file:
         for i, tree in enumerate(trees):
@@ -40,11 +40,12 @@ def write_root(path, trees=("events",)):
             file[tree].extend({"M": M + i, "w": W})
 
 
-WRITERS = {"csv": write_csv, "npz": write_npz, "npy": write_npy, "parquet": write_parquet, "root": write_root}
+WRITERS = {"csv": _write_csv, "npz": _write_npz, "npy": _write_npy, "parquet": _write_parquet, "root": _write_root}
 
 
 @pytest.mark.parametrize("ending", WRITERS)
 def test_all_kinds_of_file(tmp_path, ending):
+    """Every kind of file gives the same float64 columns."""
     path = tmp_path / f"events.{ending}"
     WRITERS[ending](path)
     weights, masses = read_columns(path, ["w", "M"])
@@ -57,6 +58,7 @@ def test_all_kinds_of_file(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", WRITERS)
 def test_missing_column_names_what_there_is(tmp_path, ending):
+    """The error lists the columns and the likely one."""
     path = tmp_path / f"events.{ending}"
     WRITERS[ending](path)
     with pytest.raises(InputError, match=r"column: 'm' is not in .*'M'.*Did you mean 'M'"):
@@ -80,6 +82,7 @@ def test_missing_column_names_what_there_is(tmp_path, ending):
     ],
 )
 def test_dialects_of_csv(tmp_path, text, column, expected):
+    """Separators, quotes, byte-order marks, blank lines, no header."""
     path = tmp_path / "events.csv"
     path.write_text(text, encoding="utf-8", newline="")
     assert read_column(path, column).tolist() == expected
@@ -100,6 +103,7 @@ def test_dialects_of_csv(tmp_path, text, column, expected):
     ],
 )
 def test_bad_csv(tmp_path, text, message):
+    """Each fault is one error with the line."""
     path = tmp_path / "events.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
@@ -107,6 +111,7 @@ def test_bad_csv(tmp_path, text, message):
 
 
 def test_unnamed_columns_of_arrays(tmp_path):
+    """Columns without a name go by their position."""
     np.save(tmp_path / "one.npy", np.arange(3, dtype=np.int32))
     np.save(tmp_path / "two.npy", np.arange(6.0).reshape(3, 2))
     assert read_column(tmp_path / "one.npy").tolist() == [0, 1, 2]
@@ -125,6 +130,7 @@ def test_unnamed_columns_of_arrays(tmp_path):
     ],
 )
 def test_bad_arrays(tmp_path, array, message):
+    """Arrays that are no columns of numbers are refused."""
     np.save(tmp_path / "events.npy", array, allow_pickle=True)
     with pytest.raises(InputError, match=message):
         read_column(tmp_path / "events.npy")
@@ -132,6 +138,7 @@ def test_bad_arrays(tmp_path, array, message):
 
 @pytest.mark.parametrize("ending", ["npy", "npz", "parquet", "root"])
 def test_broken_files(tmp_path, ending):
+    """A reader that fails is no traceback."""
     path = tmp_path / f"events.{ending}"
     path.write_bytes(b"this is no such file at all" * 10)
     with pytest.raises(InputError, match="cannot be read"):
@@ -139,12 +146,14 @@ def test_broken_files(tmp_path, ending):
 
 
 def test_binary_in_csv(tmp_path):
+    """Bytes that are no text are refused."""
     (tmp_path / "events.csv").write_bytes(b"M\n\xff\xfe\x00\n")
     with pytest.raises(InputError, match="cannot be read"):
         read_column(tmp_path / "events.csv", "M")
 
 
 def test_files_that_are_not_there(tmp_path):
+    """Missing files, folders and unknown endings."""
     with pytest.raises(InputError, match="does not exist"):
         read_column(tmp_path / "events.csv")
     (tmp_path / "folder.csv").mkdir()
@@ -155,15 +164,17 @@ def test_files_that_are_not_there(tmp_path):
 
 
 def test_text_columns(tmp_path):
+    """A column of text in Parquet is refused."""
     path = tmp_path / "events.parquet"
-    write_parquet(path)
+    _write_parquet(path)
     with pytest.raises(InputError, match="not numbers"):
         read_column(path, "kind")
 
 
 def test_trees_of_root(tmp_path):
+    """The tree of a ROOT file may follow its name."""
     path = tmp_path / "events.root"
-    write_root(path, ("one", "two"))
+    _write_root(path, ("one", "two"))
     assert read_column(f"{path}:two", "M").tolist() == (M + 1).tolist()
     with pytest.raises(InputError, match="has the trees 'one', 'two'"):
         read_column(path, "M")
@@ -172,6 +183,7 @@ def test_trees_of_root(tmp_path):
 
 
 def test_root_without_trees(tmp_path):
+    """A ROOT file of histograms has no events."""
     uproot = pytest.importorskip("uproot")
     with uproot.recreate(tmp_path / "events.root") as file:
         file["h"] = np.histogram([1.0, 2.0])
@@ -181,6 +193,7 @@ def test_root_without_trees(tmp_path):
 
 @pytest.mark.parametrize(("ending", "package"), [("parquet", "pyarrow"), ("root", "uproot")])
 def test_optional_packages(tmp_path, monkeypatch, ending, package):
+    """The error names the extra that installs the reader."""
     path = tmp_path / f"events.{ending}"
     path.write_bytes(b"x")
     real = builtins.__import__
@@ -196,6 +209,7 @@ def test_optional_packages(tmp_path, monkeypatch, ending, package):
 
 
 def test_real_events(real_data):
+    """The dimuon file is read completely."""
     masses = read_column(real_data / "peakdata3.csv", "M")
     assert masses.size == 19519
     assert masses.min() > 9.0

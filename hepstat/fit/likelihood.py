@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import whole_number
+from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.fit.compiled import Compiled, compile_spectrum
 from hepstat.fit.data import Bins, Events, take_data
@@ -113,10 +113,8 @@ class Likelihood(ABC):
         own = {**guessed, **{n: v for n, v in self.spectrum.values.items() if not n.startswith("n_")}}
         candidates = [guessed, own]
         if start is not None:
-            unknown = [name for name in start if name not in self.spectrum.parameters]
-            if unknown:
-                raise InputError("start", f"names {unknown[0]}", f"The spectrum has {', '.join(self.names)}")
-            candidates = [{**candidate, **start} for candidate in candidates]
+            given = self.spectrum.start(**start).values  # refuses what cannot be used
+            candidates = [{**candidate, **{name: given[name] for name in start}} for candidate in candidates]
         if candidates[0] == candidates[1]:
             candidates = candidates[:1]
         candidates.sort(key=self._coarse_value)
@@ -136,8 +134,12 @@ class Likelihood(ABC):
 
     def _in_order(self, values: Mapping[str, float] | Sequence[float] | Floats) -> Floats:
         if isinstance(values, Mapping):
-            values = [{**self.spectrum.values, **values}[name] for name in self.names]
-        theta = np.asarray(values, dtype=np.float64)
+            unknown = [name for name in values if name not in self.names]
+            if unknown:
+                raise InputError("values", f"names {unknown[0]}", f"The spectrum has {', '.join(self.names)}")
+            merged = [{**self.spectrum.values, **values}[name] for name in self.names]
+            values = finite_array(merged, "values")
+        theta = np.asarray(values, dtype=np.float64)  # NaN may pass: minimisers try it, and the value is infinite there
         if theta.shape != (len(self.names),):
             raise InputError("values", f"has shape {theta.shape}", f"Give {len(self.names)}: {', '.join(self.names)}")
         return theta
@@ -168,7 +170,7 @@ class Likelihood(ABC):
             variances=bins.variances,
             expected=expected,
             used=bins.used,
-            binned=np.isfinite(self.n_data),
+            binned=bool(np.isfinite(self.n_data)),
         )
 
     def cost(self) -> "LikelihoodCost":

@@ -77,13 +77,13 @@ def fit_many(
     workers = whole_number(workers, "workers", at_least=1)
     columns = _columns(spectrum, values)
     if edges is not None:
+        if weights is not None:
+            raise InputError("weights", "are given with edges", "Pass sums of weights as toys, of squares as variances")
         data = _counts(spectrum, toys, edges, variances, blind)
         return _fit_bins(spectrum, data, columns, covariance, workers, progress)
     if variances is not None:
         raise InputError("variances", "are given without edges", "Pass counts as an array together with edges")
     single = hasattr(toys, "axes") or _is_flat(toys)
-    if not single and len(toys) == 0:
-        raise InputError("toys", "is empty", "Pass at least one set of data")
     if single:
         one = take_data(toys, weights, spectrum, blind)
         if isinstance(one, Bins):
@@ -98,7 +98,11 @@ def fit_many(
 
 def _is_flat(toys: Any) -> bool:
     """Whether this is one array of numbers rather than a sequence of arrays."""
-    return isinstance(toys, np.ndarray) and toys.ndim == 1 and toys.dtype != object or np.isscalar(toys[0])
+    if isinstance(toys, str) or not hasattr(toys, "__len__") or not hasattr(toys, "__getitem__"):
+        raise InputError("toys", f"is {toys!r}", "Pass a histogram, events, or a sequence of event arrays")
+    if len(toys) == 0:
+        raise InputError("toys", "is empty", "Pass at least one set of data")
+    return (isinstance(toys, np.ndarray) and toys.ndim == 1 and toys.dtype != object) or np.isscalar(toys[0])
 
 
 def _event_sets(spectrum: Spectrum, toys: Any, weights: Any, blind: tuple[float, float] | None) -> list[Events]:
@@ -164,7 +168,7 @@ def _columns(spectrum: Spectrum, values: Mapping[str, ArrayLike] | None) -> dict
     for name, value in (values or {}).items():
         if name not in spectrum.parameters:
             raise InputError("values", f"names {name}", f"The spectrum has {', '.join(spectrum.names)}")
-        columns[name] = finite_array(np.atleast_1d(np.asarray(value, dtype=float)), f"values[{name!r}]")
+        columns[name] = finite_array(np.atleast_1d(np.asarray(value)), f"values[{name!r}]")
     lengths = {len(column) for column in columns.values()} - {1}
     if len(lengths) > 1:
         raise InputError("values", f"has columns of lengths {sorted(lengths)}", "Give every column one entry per fit")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hepstat.kernels import newton
+from hepstat.record import plain
 from hepstat.types import Bools, Floats, Ints
 
 __all__ = ["STATUS_TEXT", "FitResult", "FitTable"]
@@ -93,7 +94,7 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers; numbers that JSON lacks become None."""
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
     def to_json(self) -> str:
         """Return the result as a JSON object."""
@@ -188,18 +189,6 @@ class FitTable:
     def __repr__(self) -> str:
         """Show the number of fits and failures."""
         return f"FitTable({len(self)} fits, {int(self.valid.sum())} valid, parameters {', '.join(self.names)})"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_plain(entry) for entry in value.tolist()]
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _number(value: float | None) -> float:

@@ -1,7 +1,5 @@
 """One unbinned fit of very many events on several threads."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from hepstat.execution import cut, map_ordered
@@ -18,9 +16,9 @@ __all__ = ["fit_events"]
 class _Evaluation:
     """The likelihood, its chunks of events summed on several threads; the same bits as without threads."""
 
-    def __init__(self, compiled: Compiled, x: Floats, pool: ThreadPoolExecutor, workers: int) -> None:
+    def __init__(self, compiled: Compiled, x: Floats, workers: int) -> None:
         self._model, self._guard, self._x = compiled.model, compiled.problem.guard, x
-        self._pool, self._workers = pool, workers
+        self._workers = workers
         count, first_count = plane_count(self._model, 2), plane_count(self._model, 1)
         chunks = -(-len(x) // CHUNK)
         self._spans = cut(chunks, -(-chunks // (2 * workers)))
@@ -37,7 +35,7 @@ class _Evaluation:
             values, sums, pairs = self._values[a:b], self._sums[a:b], self._pairs[a:b]
             unbinned_partials(self._model, theta, self._integrals, self._x, weights, a, values, sums, pairs)
 
-        for _ in map_ordered(work, self._spans, workers=self._workers, executor=self._pool):
+        for _ in map_ordered(work, self._spans, workers=self._workers):
             pass
         points = self._guard if barrier is not None else self._guard[:0]
         value: float = finish_unbinned(
@@ -62,23 +60,22 @@ def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, re
     state = newton.allocate_state(len(start), len(problem.free))
     newton.begin(state, start)
     derivatives = state.trial_gradient, state.trial_gauss, state.trial_rest
-    with ThreadPoolExecutor(workers) as pool:
-        evaluate = _Evaluation(compiled, x, pool, workers)
-        barrier, stage, evaluations = 0.0, 0, 0
-        running = True
-        while running:
-            value = evaluate(state.trial, weights, barrier, *derivatives)
-            running = advance(state, problem, centre, value)
-            if not running and next_stage(state, stage):
-                evaluations += state.codes[newton.EVALUATIONS]
-                barrier = BARRIERS[stage]
-                newton.begin(state, start if stage == 0 else state.theta)
-                stage += 1
-                running = True
-        state.codes[newton.EVALUATIONS] += evaluations
-        store(state, problem, 0, records)
-        if len(weights):
-            evaluate(state.theta, weights * weights, None, *derivatives)
-            _, gauss, rest = derivatives
-            sandwich(records.covariance[0], gauss, rest)
-            records.covariance[0] = gauss
+    evaluate = _Evaluation(compiled, x, workers)
+    barrier, stage, evaluations = 0.0, 0, 0
+    running = True
+    while running:
+        value = evaluate(state.trial, weights, barrier, *derivatives)
+        running = advance(state, problem, centre, value)
+        if not running and next_stage(state, stage):
+            evaluations += state.codes[newton.EVALUATIONS]
+            barrier = BARRIERS[stage]
+            newton.begin(state, start if stage == 0 else state.theta)
+            stage += 1
+            running = True
+    state.codes[newton.EVALUATIONS] += evaluations
+    store(state, problem, 0, records)
+    if len(weights):
+        evaluate(state.theta, weights * weights, None, *derivatives)
+        _, gauss, rest = derivatives
+        sandwich(records.covariance[0], gauss, rest)
+        records.covariance[0] = gauss

@@ -25,11 +25,11 @@ Contents = tuple[list[Axis], Floats, Floats | None]
 
 def write_uhi(h: Histogram) -> dict[str, Any]:
     """Return `h` as a dictionary of version 1 of the UHI schema."""
-    from hepstat import __version__
+    from importlib.metadata import version
 
     return {
         "uhi_schema": 1,
-        "writer_info": {"hepstat": {"version": __version__}},
+        "writer_info": {"hepstat": {"version": version("hepstat")}},
         "axes": [_write_axis(axis) for axis in h.axes],
         "storage": {"type": "weighted", "values": h.values(flow=True), "variances": h.variances(flow=True)},
     }

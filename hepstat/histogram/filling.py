@@ -6,17 +6,14 @@ the number of events.
 """
 
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepstat.errors import InputError
+from hepstat.execution import map_ordered
 from hepstat.histogram.axes import Axis
 from hepstat.kernels import histogram as kernels
 from hepstat.types import Floats, Ints
@@ -30,8 +27,6 @@ COORDINATES = tuple(np.dtype(kind) for kind in ("float64", "float32", "int64", "
 WEIGHTS = COORDINATES[:2]
 
 Array = NDArray[Any]
-C = TypeVar("C")
-R = TypeVar("R")
 
 
 def column(value: ArrayLike, name: str) -> Array:
@@ -148,7 +143,7 @@ def fill_cells(
     total: Array = np.zeros(plan.n_cells if weights is None else (plan.n_cells, 2))
     n_nan = np.zeros(len(axes), dtype=np.int64)
     with np.errstate(all="ignore"):
-        for sums, bad in _in_order(plan.fill, plan.chunks(), workers):
+        for sums, bad in map_ordered(plan.fill, plan.chunks(), workers=workers):
             total += sums
             n_nan += bad
     for i, count in enumerate(n_nan):
@@ -178,44 +173,6 @@ def _plan(columns: Sequence[ArrayLike], weights: ArrayLike | None, axes: Sequenc
     if w is not None and w.size != n:
         raise InputError("weights", f"has {w.size} entries for {n} events", "Pass one weight for every event")
     return Plan(arrays, w, axes, math.prod(len(axis) + 2 for axis in axes))
-
-
-@lru_cache(maxsize=2)
-def _threads(workers: int) -> ThreadPoolExecutor:
-    """Return threads that wait between fills: starting them would take longer than a fill of 10^5 events."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="hepstat-fill")
-
-
-if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads
-    os.register_at_fork(after_in_child=_threads.cache_clear)
-
-
-def _in_order(work: Callable[[C], R], chunks: Sequence[C], workers: int) -> Iterator[R]:
-    """Map `work` over threads; results come in order, and few of them exist at a time."""
-    if workers == 1 or len(chunks) < 2:
-        yield from map(work, chunks)
-        return
-    pool = _threads(workers - 1)
-    waiting: deque[tuple[C, Future[R]]] = deque()
-    for chunk in chunks:
-        if len(waiting) >= 2 * workers:
-            yield _first(work, waiting)
-        waiting.append((chunk, pool.submit(work, chunk)))
-    while waiting:
-        yield _first(work, waiting)
-
-
-def _first(work: Callable[[C], R], waiting: deque[tuple[C, Future[R]]]) -> R:
-    """Take the first result; until it is there, this thread does what no other has begun."""
-    for i in range(len(waiting)):
-        if waiting[0][1].done():
-            break
-        chunk, future = waiting[i]
-        if future.cancel():
-            own: Future[R] = Future()
-            own.set_result(work(chunk))
-            waiting[i] = (chunk, own)
-    return waiting.popleft()[1].result()
 
 
 def _bad_weights(weights: Array) -> InputError:

@@ -1,6 +1,7 @@
 """Inference: significances and goodness of fit, each statistic with one owner."""
 
 from hepstat.infer.deviance import half_deviance
+from hepstat.infer.fitted import fit_goodness, fit_pulls
 from hepstat.infer.goodness import GoodnessOfFit, goodness_of_fit, pulls
 from hepstat.infer.significance import (
     asimov_z,
@@ -18,6 +19,8 @@ from hepstat.infer.significance import (
 __all__ = [
     "GoodnessOfFit",
     "asimov_z",
+    "fit_goodness",
+    "fit_pulls",
     "goodness_of_fit",
     "half_deviance",
     "on_off_p",

@@ -1,0 +1,310 @@
+"""The `hepstat` command.
+
+Everything but click is imported when a command runs, so that ``hepstat --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hepstat import __version__
+
+if TYPE_CHECKING:
+    from hepstat.histogram import Histogram
+    from hepstat.shapes import Spectrum
+    from hepstat.types import Floats
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BAD_INPUT = 2
+_FAILED = 1
+_DEMO = {"column": "mass", "background": "poly-log-exponential", "signal": "gaussian"}
+_DEFAULT_BINS = 100
+_DEMO_BINS = 36
+
+
+def _one_line_errors(function: F) -> F:
+    """Turn errors that a user can act on into one line and an exit code; with --debug, show the traceback."""
+
+    @wraps(function)
+    def guarded(*args: Any, debug: bool, **options: Any) -> Any:
+        from hepstat.errors import HepstatError, InputError, MissingDependency
+
+        try:
+            return function(*args, **options)
+        except (InputError, MissingDependency) as error:
+            code, message = _BAD_INPUT, str(error)
+            if debug:
+                raise
+        except HepstatError as error:
+            code, message = _FAILED, str(error)
+            if debug:
+                raise
+        click.echo(f"hepstat: {' '.join(message.split())}", err=True)
+        sys.exit(code)
+
+    return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(guarded)  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hepstat")
+def main() -> None:
+    """Statistical inference for searches in particle physics."""
+
+
+@main.command()
+@click.argument("events", required=False)
+@click.option("--demo", is_flag=True, help="Make events up: a small bump on a falling spectrum.")
+@click.option("--column", help="Column of EVENTS with the masses; not needed if there is only one.")
+@click.option("--weights", help="Column of EVENTS with the weights.")
+@click.option(
+    "--range", "limits", type=(float, float), metavar="LO HI", help="Where to fit; events outside are left out."
+)
+@click.option("--background", metavar="NAME", help="Background shape, such as exponential or bernstein.")
+@click.option("--order", type=int, help="Order of the background, where its family has one.")
+@click.option("--energy", type=float, metavar="SQRT_S", help="Centre-of-mass energy, for backgrounds that scale by it.")
+@click.option("--signal", metavar="NAME", help="Signal shape, such as gaussian or crystal-ball.")
+@click.option("--mean", type=float, help="Hold the position of the signal here.")
+@click.option("--width", type=float, help="Hold the width of the signal at this; it is fitted otherwise.")
+@click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Hold any other parameter. May be repeated.")
+@click.option("--bins", type=int, help="Fit a histogram with this many bins.  [default: 100]")
+@click.option("--unbinned", is_flag=True, help="Fit the events themselves.")
+@click.option("--scan", "scan_", type=(float, float, float), metavar="LO HI STEP", help="Positions of the scan.")
+@click.option("--expected", type=float, metavar="N", help="Signal events for the expected p0.  [default: as fitted]")
+@click.option("--blind", type=(float, float), metavar="LO HI", help="Region to leave out of the fit and the picture.")
+@click.option("--seed", type=int, help="Seed of --demo.")
+@click.option("--unit", default="GeV", show_default=True, help="Unit of the masses, for labels.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Number of threads.")
+@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for results and pictures.")
+@_one_line_errors
+def search(events: str | None, out: str, **options: Any) -> None:
+    """Hunt for a bump in a spectrum of EVENTS (.csv, .npy, .npz, .parquet or .root).
+
+    Prints a table, and writes results.json, spectrum.png and p0.png into the folder of --out.
+    """
+    from hepstat.search import hunt, report
+
+    masses, weights, source, limits = _events(events, options)
+    spectrum = _spectrum(limits, options)
+    bins = options["bins"] if options["bins"] is not None else _DEMO_BINS if options["demo"] else _DEFAULT_BINS
+    _refuse_both(options)
+    binned = _histogram(masses, weights, bins, limits)
+    unbinned = options["unbinned"]
+    found = hunt(
+        spectrum,
+        masses if unbinned else binned,
+        weights=weights if unbinned else None,
+        positions=_positions(options["scan_"], limits),
+        expected_yield=options["expected"],
+        blind=options["blind"],
+        workers=options["workers"],
+        progress="search",
+    )
+    model = {
+        **{key: options[key] for key in ("background", "order", "energy", "signal", "mean", "width", "blind")},
+        "fix": list(options["fix"]),
+        "range": limits,
+        "bins": None if unbinned else bins,
+        "unit": options["unit"],
+    }
+    entries = report.results(
+        found, source=source, model=model, command=["hepstat", *sys.argv[1:]], seed=source.get("seed", options["seed"])
+    )
+    files = [report.write_results(entries, out)]
+    name = options["column"] or "mass"
+    files += report.write_pictures(found, binned, out, name=name, unit=options["unit"])
+    _show(report.fit_table(found.fit), report.summary_table(found, unit=options["unit"]))
+    if found.goodness.warning:
+        click.echo(f"Note: {found.goodness.warning}.")
+    click.echo("Wrote " + ", ".join(str(file) for file in files))
+
+
+@main.command()
+@_one_line_errors
+def warmup() -> None:
+    """Compile the kernels that searches need, so that the next run finds them in the cache."""
+    import numpy as np
+
+    from hepstat.execution import progress_bar
+    from hepstat.histogram import Histogram, Regular
+    from hepstat.search import demo_events, demo_spectrum, scan
+
+    spectrum, events = demo_spectrum(), demo_events()
+    few = np.array([145.0, 150.0])
+    with progress_bar(4, "compiling") as step:
+        binned = Histogram(Regular(_DEMO_BINS, *spectrum.range)).fill(events)
+        step(1)
+        scan(spectrum, binned, few)
+        step(1)
+        scan(spectrum, events, few)
+        step(1)
+        ones = np.ones_like(events)
+        scan(spectrum, Histogram(Regular(_DEMO_BINS, *spectrum.range)).fill(events, weights=ones), few)
+        scan(spectrum, events, few, weights=ones)
+        step(1)
+    click.echo("Kernels are compiled and cached.")
+
+
+def _events(
+    path: str | None, options: dict[str, Any]
+) -> tuple[Floats, Floats | None, dict[str, Any], tuple[float, float]]:
+    """Return masses and weights inside the range, a description of where they came from, and the range."""
+    from hepstat.checks import interval
+    from hepstat.errors import InputError
+    from hepstat.events import read_columns
+    from hepstat.search.report import describe_file
+
+    if options["demo"]:
+        if path is not None:
+            raise InputError("events", f"is {path!r}, but --demo makes its own", "Leave out one of them")
+        return _demo(options)
+    if path is None:
+        raise InputError("events", "is not given", "Name a file of events, or pass --demo")
+    for name, key in (("--range", "limits"), ("--background", "background"), ("--signal", "signal")):
+        if options[key] is None:
+            raise InputError(name, "is not given", "A search needs --range LO HI, --background NAME and --signal NAME")
+    limits = interval(options["limits"], "--range")
+    names = [options["column"], *([options["weights"]] if options["weights"] else [])]
+    columns = read_columns(path, names)
+    inside = (columns[0] >= limits[0]) & (columns[0] <= limits[1])
+    n_used, n_read = int(inside.sum()), int(inside.size)
+    if n_used == 0:
+        low, high = columns[0].min(), columns[0].max()
+        raise InputError(
+            "--range",
+            f"is ({limits[0]:g}, {limits[1]:g}), but all {n_read} events lie between {low:g} and {high:g}",
+            "Pass a range with events",
+        )
+    source = {
+        **describe_file(path),
+        "column": options["column"],
+        "weights": options["weights"],
+        "n_read": n_read,
+        "n_outside": n_read - n_used,
+    }
+    masses = columns[0] if n_used == n_read else columns[0][inside]
+    weights = columns[1][inside] if options["weights"] else None
+    return masses, weights, source, limits
+
+
+def _demo(options: dict[str, Any]) -> tuple[Floats, None, dict[str, Any], tuple[float, float]]:
+    """Make events up and fill in the options that describe them, where the user has not."""
+    from hepstat.checks import interval
+    from hepstat.errors import InputError
+    from hepstat.search import demo_events, demo_spectrum
+    from hepstat.search.demo import DEMO_SEED
+
+    if options["weights"]:
+        raise InputError("--weights", f"is {options['weights']!r}, but --demo has no columns", "Leave out one of them")
+    truth = demo_spectrum()
+    options["width"] = (
+        truth.values["signal_sigma"] if options["width"] is None and not options["signal"] else options["width"]
+    )
+    options.update({key: options[key] or value for key, value in _DEMO.items()})
+    limits = truth.range if options["limits"] is None else interval(options["limits"], "--range")
+    seed = DEMO_SEED if options["seed"] is None else options["seed"]
+    masses = demo_events(seed)
+    inside = (masses >= limits[0]) & (masses <= limits[1])
+    if not inside.any():
+        raise InputError("--range", f"is {limits}, without events of --demo", f"Pass one inside {truth.range}")
+    source = {
+        "file": None,
+        "demo": truth.values,
+        "seed": seed,
+        "n_read": masses.size,
+        "n_outside": int((~inside).sum()),
+    }
+    return masses[inside], None, source, limits
+
+
+def _spectrum(limits: tuple[float, float], options: dict[str, Any]) -> Spectrum:
+    from hepstat.errors import InputError
+    from hepstat.search import background_shape, signal_shape
+    from hepstat.shapes import Spectrum
+
+    background = background_shape(options["background"], options["order"], energy=options["energy"])
+    signal = signal_shape(options["signal"])
+    spectrum = Spectrum({"signal": signal, "background": background}, limits)
+    held = dict(_assignment(text) for text in options["fix"])
+    if options["mean"] is not None:
+        held["signal_mean"] = options["mean"]
+    if options["width"] is not None:
+        held[f"signal_{signal.parameters[1].name}"] = options["width"]
+    if "n_background" in held or "n_signal" in held:
+        raise InputError("--fix", "holds a yield, which a search fits", "Hold parameters of the shapes only")
+    return spectrum.fix(**held)
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    from hepstat.checks import finite_number
+    from hepstat.errors import InputError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError("--fix", f"is {text!r}", "Write it as NAME=VALUE, such as signal_sigma=1.2")
+    return name.strip(), finite_number(value, f"--fix {name.strip()}")
+
+
+def _refuse_both(options: dict[str, Any]) -> None:
+    from hepstat.errors import InputError
+
+    if options["unbinned"] and options["bins"] is not None:
+        raise InputError("--bins", f"is {options['bins']}, but --unbinned is given", "Leave out one of them")
+
+
+def _histogram(masses: Floats, weights: Floats | None, bins: int, limits: tuple[float, float]) -> Histogram:
+    """Fill the histogram of the fit and the picture; an event at the upper limit belongs to the last bin."""
+    import numpy as np
+
+    from hepstat.histogram import Histogram, Regular
+
+    axis = Regular(bins, *limits)
+    return Histogram(axis).fill(np.minimum(masses, np.nextafter(limits[1], limits[0])), weights=weights)
+
+
+def _positions(asked: tuple[float, float, float] | None, limits: tuple[float, float]) -> Floats:
+    import numpy as np
+
+    from hepstat.checks import positive_number
+    from hepstat.errors import InputError
+    from hepstat.search import default_positions
+
+    if asked is None:
+        return default_positions(limits)
+    low, high, step = asked
+    positive_number(step, "--scan STEP")
+    if not (limits[0] <= low <= high <= limits[1]):
+        raise InputError(
+            "--scan", f"goes from {low:g} to {high:g}", f"Stay inside the range ({limits[0]:g}, {limits[1]:g})"
+        )
+    n = int(np.floor((high - low) / step + 1e-9)) + 1
+    if n > 100_000:
+        raise InputError("--scan", f"has {n} positions", "Use a larger step")
+    positions: Floats = low + step * np.arange(n, dtype=np.float64)
+    return positions
+
+
+def _show(*tables: Any) -> None:
+    """Print tables: with colours and lines on a terminal, in plain letters elsewhere."""
+    from rich import box
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for table in tables:
+        if not console.is_terminal:
+            table.box = box.ASCII2
+        else:
+            table.box = box.ROUNDED
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main(prog_name=Path(sys.argv[0]).name)

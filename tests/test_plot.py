@@ -1,0 +1,133 @@
+"""Pictures: drawn without a window, with everything on them that was given."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hepstat.errors import InputError
+from hepstat.histogram import Histogram, Regular, Variable
+from hepstat.plot import _poisson_errors, draw_p0, draw_spectrum, draw_z_map
+
+X = np.linspace(0.05, 9.95, 100)
+COUNTS = np.array([50.0, 40, 30, 25, 30, 0, 12, 9, 5, 3])
+
+
+def _histogram():
+    return Histogram.from_values(Regular(10, 0, 10), values=COUNTS)
+
+
+def _png(figure):
+    stream = io.BytesIO()
+    figure.savefig(stream)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    return stream.getvalue()
+
+
+def _words(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_spectrum_with_pulls():
+    """Data first in the legend; labels with units; two panels."""
+    curves = {"background": 45 * np.exp(-X / 4), "total": 46 * np.exp(-X / 4), "signal": np.ones(100)}
+    figure = draw_spectrum(_histogram(), curves, X, pulls=np.zeros(10), name="mass", unit="GeV", title="t")
+    top, below = figure.axes
+    assert _words(top) == ["Data", "Signal + background fit", "Background", "Signal"]
+    assert top.get_ylabel() == "Events / 1 GeV"
+    assert below.get_xlabel() == "Mass [GeV]"
+    assert _png(figure).startswith(b"\x89PNG")
+
+
+def test_spectrum_without_pulls_and_with_other_curves():
+    """Any name of a curve will do."""
+    figure = draw_spectrum(_histogram(), {"QCD": 40 * np.exp(-X / 4)}, X, unit="")
+    assert len(figure.axes) == 1
+    assert _words(figure.axes[0]) == ["Data", "QCD"]
+    assert figure.axes[0].get_ylabel() == "Events / 1"
+
+
+def test_blinded_bins_are_not_drawn():
+    """Not even those that only touch the region."""
+    figure = draw_spectrum(_histogram(), {}, X, pulls=np.arange(10.0), blind=(2.5, 5.0))
+    top, below = figure.axes
+    assert "Blinded" in _words(top)
+    drawn = below.lines[-1].get_xdata()
+    assert drawn.tolist() == [0.5, 1.5, 5.5, 6.5, 7.5, 8.5, 9.5]
+    points = top.containers[0].lines[0].get_ydata()
+    assert np.isnan(points[2:5]).all()
+    assert np.isfinite(points[[0, 1, 5]]).all()
+
+
+def test_variable_and_weighted_bins():
+    """Contents are drawn per width of the narrowest bin."""
+    h = Histogram.from_values(Variable([0, 1, 3, 10]), values=[2.5, 4.0, -1.0], variances=[1.0, 2.0, 3.0])
+    figure = draw_spectrum(h, {}, X)
+    assert figure.axes[0].containers[0].lines[0].get_ydata() == pytest.approx([2.5, 2.0, -1 / 7])
+    assert figure.axes[0].get_ylim()[0] < 0
+
+
+def test_poisson_errors_cover_68_percent():
+    """Garwood's interval leaves 15.9% on either side."""
+    down, up = _poisson_errors(np.array([0.0, 1.0, 7.0, 100.0]))
+    n = np.array([1.0, 7.0, 100.0])
+    np.testing.assert_allclose(stats.poisson.sf(n - 1, n - down[1:]), stats.norm.sf(1))
+    np.testing.assert_allclose(stats.poisson.cdf(n, n + up[1:]), stats.norm.sf(1))
+    assert down[0] == 0
+    assert up[0] == pytest.approx(1.841, abs=1e-3)
+
+
+@pytest.mark.parametrize("depth", [0.5, 3.0, 6.0, 50.0, 900.0])
+def test_p0_at_any_depth(depth):
+    """Nothing underflows, and lines at whole standard deviations are few."""
+    z = depth * np.exp(-0.5 * (X - 5) ** 2)
+    figure = draw_p0(X, stats.norm.logsf(z), stats.norm.logsf(0.9 * z), name="mass")
+    axes = figure.axes[0]
+    assert _words(axes) == ["Observed", "Expected"]
+    assert 2 <= len(axes.texts) <= 10
+    assert axes.get_ylim()[0] < stats.norm.logsf(depth) / np.log(10)
+    assert axes.get_xlabel() == "Signal mass [GeV]"
+    _png(figure)
+
+
+def test_p0_with_gaps():
+    """NaN is no point."""
+    log_p = np.full(100, np.nan)
+    _png(draw_p0(X, log_p))
+    log_p[3] = -2.0
+    _png(draw_p0(X, log_p, np.full(100, np.nan)))
+
+
+def test_map_of_position_and_width():
+    """A heat map with its colour bar."""
+    z = 4 * np.exp(-0.5 * (X[np.newaxis] - 5) ** 2) * np.array([[0.5], [1.0], [0.7]])
+    figure = draw_z_map(X, [1.0, 2.0, 3.0], z)
+    assert figure.axes[0].get_ylabel() == "Signal width [GeV]"
+    assert figure.axes[1].get_ylabel() == "Local significance"
+    _png(figure)
+    _png(draw_z_map(X, [1.0], z[:1]))
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: draw_spectrum(_histogram(), {"total": X[1:]}, X), "total"),
+        (lambda: draw_spectrum(_histogram(), {}, X, pulls=[1.0]), "pulls: has 1 entries for 10 bins"),
+        (lambda: draw_spectrum(_histogram(), {}, X, blind=(3, 2)), "blind"),
+        (lambda: draw_spectrum(Histogram(Regular(2, 0, 1), Regular(2, 0, 1)), {}, X), "2 axes"),
+        (lambda: draw_z_map(X, [1.0], np.zeros((2, 100))), "shape"),
+    ],
+)
+def test_bad_arguments(draw, message):
+    """Each names the argument."""
+    with pytest.raises(InputError, match=message):
+        draw()
+
+
+def test_matplotlib_is_imported_late():
+    """Not with the module."""
+    code = "import sys, hepstat.plot; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,432 @@
+"""Scans, choice of the background and whole searches, on made and on real events."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hepstat.errors import FitError, InputError
+from hepstat.events import read_column
+from hepstat.fit import fit
+from hepstat.histogram import Histogram, Regular
+from hepstat.search import (
+    BACKGROUNDS,
+    SIGNALS,
+    BackgroundComparison,
+    Scan,
+    SpuriousSignal,
+    background_shape,
+    compare_backgrounds,
+    default_positions,
+    demo_events,
+    demo_spectrum,
+    expected_scan,
+    hunt,
+    scan,
+    signal_shape,
+    spurious_signal,
+)
+from hepstat.search.report import results
+from hepstat.shapes import Exponential, ExpPolynomial, Gaussian, Spectrum
+
+POSITIONS = np.arange(135.0, 165.5, 1.0)
+
+
+def _binned(events, bins=36, low=132.0, high=168.0, weights=None):
+    return Histogram(Regular(bins, low, high)).fill(events, weights=weights)
+
+
+@pytest.fixture(scope="module")
+def events():
+    """The demonstration's masses."""
+    return demo_events()
+
+
+@pytest.fixture(scope="module")
+def scanned(events):
+    """Their scan, binned."""
+    return scan(demo_spectrum(), _binned(events), POSITIONS)
+
+
+def test_the_demonstration_is_reproducible(events):
+    """Same seed, same events; another seed, others."""
+    np.testing.assert_array_equal(events, demo_events())
+    assert demo_events(8).size != events.size
+    assert 9_500 < events.size < 10_500
+    assert events.min() > 132.0
+    assert events.max() < 168.0
+
+
+def test_the_demonstration_shows_three_to_four_sigma(scanned):
+    """What a newcomer sees."""
+    assert 3.0 < scanned.best_z < 4.0
+    assert abs(scanned.best_position - 150.0) < 1.5
+    assert scanned.n_failed == 0
+    assert "local Z" in repr(scanned)
+
+
+def test_a_place_of_the_scan_is_two_fits(events, scanned):
+    """Z is the signed root of twice the difference of the minima, the yield that of the fit."""
+    data = _binned(events)
+    for i in (0, 5, scanned.best[0]):
+        spectrum = demo_spectrum().fix(signal_mean=POSITIONS[i])
+        best, null = fit(spectrum, data), fit(spectrum.fix(n_signal=0.0), data)
+        n = best.values["n_signal"]
+        assert scanned.z[i] == pytest.approx(math.copysign(math.sqrt(2 * (null.nll - best.nll)), n), abs=1e-4)
+        assert scanned.n_signal[i] == pytest.approx(n, abs=1e-2 * best.errors["n_signal"])
+        assert scanned.n_signal_error[i] == pytest.approx(best.errors["n_signal"], rel=1e-2)
+        assert null.nll == pytest.approx(scanned.nll_background, abs=1e-6)
+
+
+def test_signed_and_capped(scanned):
+    """Deficits have negative Z, p above one half, and q0 = 0."""
+    deficits = scanned.n_signal < 0
+    assert deficits.any()
+    assert (scanned.z[deficits] < 0).all()
+    assert (scanned.p0[deficits] > 0.5).all()
+    assert (scanned.q0[deficits] == 0).all()
+    np.testing.assert_allclose(scanned.q0[~deficits], scanned.z[~deficits] ** 2)
+    np.testing.assert_allclose(scanned.p0, stats.norm.sf(scanned.z), rtol=1e-10)
+    np.testing.assert_allclose(scanned.log_p0, stats.norm.logsf(scanned.z), rtol=1e-10)
+
+
+def test_binned_and_unbinned_agree(events, scanned):
+    """Bins of 1 GeV lose next to nothing of a signal 2.4 GeV wide."""
+    free = scan(demo_spectrum(), events, POSITIONS)
+    assert free.best_z == pytest.approx(scanned.best_z, abs=0.3)
+    assert np.abs(free.n_signal - scanned.n_signal).max() < 0.5 * scanned.n_signal_error.min()
+    np.testing.assert_allclose(free.z_expected, scanned.z_expected, atol=0.2)
+
+
+def test_expected_at_the_best_place_is_near_what_was_seen(scanned):
+    """An Asimov data set with the fitted yield gives about the observed significance."""
+    assert scanned.z_expected[scanned.best] == pytest.approx(scanned.best_z, abs=0.15)
+    assert scanned.expected_yield == pytest.approx(scanned.n_signal[scanned.best])
+    np.testing.assert_allclose(scanned.p0_expected, stats.norm.sf(scanned.z_expected))
+
+
+def test_expected_against_the_formula():
+    """With nothing to profile, q0 of the Asimov data is a sum over bins (arXiv:1007.1727, eq. 97)."""
+    values = {"n_signal": 40.0, "n_background": 2000.0, "background_slope": -0.02, "signal_sigma": 2.4}
+    spectrum = Spectrum({"signal": Gaussian(150, 2.4), "background": Exponential(-0.02)}, (132.0, 168.0)).start(
+        **values
+    )
+    spectrum = spectrum.fix("n_background", "background_slope")
+    edges = np.linspace(132, 168, 37)
+    z = expected_scan(spectrum, values, [140.0, 150.0, 160.0], edges=edges)
+    for i, mean in enumerate((140.0, 150.0, 160.0)):
+        parts = spectrum.expected_by_component(edges, {**values, "signal_mean": mean})
+        s, b = parts["signal"], parts["background"]
+        assert z[i] == pytest.approx(np.sqrt(2 * np.sum((s + b) * np.log1p(s / b) - s)), rel=1e-4)
+
+
+def test_scan_in_position_and_width(events, scanned):
+    """A row at the width of the spectrum is the scan in position alone."""
+    widths = np.array([1.2, 2.4, 4.8])
+    both = scan(demo_spectrum(), _binned(events), POSITIONS, widths)
+    assert both.z.shape == (3, POSITIONS.size)
+    np.testing.assert_allclose(both.z[1], scanned.z, atol=1e-3)
+    assert both.best_width in widths
+    assert "width" in repr(both)
+    assert Scan.from_json(both.to_json()).to_json() == both.to_json()
+
+
+@pytest.mark.parametrize("binned", [True, False])
+def test_weights_that_change_nothing(events, binned):
+    """Weights of 2 leave all significances and double the yield."""
+    w, few = np.full(events.size, 2.0), POSITIONS[::5]
+    plain, weighted = (_binned(events), _binned(events, weights=w)) if binned else (events, events)
+    one = scan(demo_spectrum(), plain, few)
+    two = scan(demo_spectrum(), weighted, few, weights=None if binned else w)
+    np.testing.assert_allclose(two.z, one.z, atol=2e-3)
+    np.testing.assert_allclose(two.z_expected, one.z_expected, atol=2e-3)
+    np.testing.assert_allclose(two.n_signal, 2 * one.n_signal, rtol=1e-2, atol=0.5)
+
+
+def test_a_constrained_width_is_fitted(events):
+    """It moves within its constraint, and so the gain in likelihood cannot fall."""
+    spectrum, data, place = demo_spectrum(), _binned(events), [149.5]
+    fixed = scan(spectrum, data, place).z[0]
+    known = spectrum.release("signal_sigma").constrain_gaussian("signal_sigma", 2.4, 0.3)
+    free = scan(known, data, place).z[0]
+    assert fixed <= free < fixed + 0.5
+    tight = spectrum.release("signal_sigma").constrain_gaussian("signal_sigma", 2.4, 1e-3)
+    assert scan(tight, data, place).z[0] == pytest.approx(fixed, abs=1e-3)
+
+
+def test_local_significance_is_normal_without_signal():
+    """Z at three far positions of 50 toys, 150 nearly independent values: mean 0, width 1, within 4 standard errors."""
+    spectrum = demo_spectrum()
+    values = {**spectrum.values, "n_signal": 0.0, "n_background": 10_000.0}
+    far = np.array([140.0, 150.0, 160.0])
+    z = [scan(spectrum, _binned(spectrum.sample(values, 7, index=i)), far, expected_yield=100.0).z for i in range(50)]
+    assert abs(np.mean(z)) < 4 / math.sqrt(150)
+    assert abs(np.std(z) - 1) < 4 / math.sqrt(300)
+
+
+def test_results_do_not_depend_on_workers(events, scanned):
+    """To the bit."""
+    other = scan(demo_spectrum(), _binned(events), POSITIONS, workers=2)
+    np.testing.assert_array_equal(other.z, scanned.z)
+
+
+def test_scan_round_trip(scanned):
+    """JSON keeps every digit; NaN is null."""
+    again = Scan.from_json(scanned.to_json())
+    np.testing.assert_array_equal(again.z, scanned.z)
+    assert again.valid.dtype == bool
+    assert again.widths is None
+    holed = Scan.from_dict({**scanned.to_dict(), "z": [None, *scanned.to_dict()["z"][1:]]})
+    assert np.isnan(holed.z[0])
+    assert holed.best == scanned.best
+    for text in ("", "[]", "{}"):
+        with pytest.raises(InputError):
+            Scan.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": [100.0]}, "positions: has 100, outside"),
+        ({"positions": []}, "positions: is empty"),
+        ({"positions": [np.nan]}, "1 NaN"),
+        ({"widths": [0.0]}, "widths: has 0"),
+        ({"signal": "bump"}, "signal: is 'bump'"),
+        ({"signal": "background"}, "no parameter 'mean'"),
+        ({"widths": [1.0], "width_name": "gamma"}, "width_name: is 'gamma'"),
+        ({"expected_yield": np.inf}, "expected_yield"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_bad_arguments_of_scan(events, change, message):
+    """Each names the argument and the value."""
+    arguments = {"positions": [150.0], **change}
+    with pytest.raises(InputError, match=message):
+        scan(demo_spectrum(), _binned(events), arguments.pop("positions"), **arguments)
+
+
+def test_a_scan_needs_a_background(events):
+    """A signal alone has nothing to be compared with."""
+    with pytest.raises(InputError, match="nothing but 'signal'"):
+        scan(demo_spectrum().without("background"), _binned(events), [150.0])
+
+
+def _curved(order):
+    """Counts of 20,000 events expected from an exponential of a polynomial of second order."""
+    spectrum = Spectrum({"background": ExpPolynomial(2)}, (0.0, 10.0))
+    values = {"n_background": 20_000.0, "background_c1": -0.1, "background_c2": -0.01 if order == 2 else 0.0}
+    return _binned(spectrum.sample(values, 3), 50, 0.0, 10.0)
+
+
+@pytest.mark.parametrize("test", ["likelihood", "f"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_order_is_found(test, order):
+    """Curvature of some 20 standard errors is seen, none is not."""
+    candidates = {f"order {k}": ExpPolynomial(k) for k in (1, 2, 3)}
+    result = compare_backgrounds(candidates, _curved(order), (0.0, 10.0), test=test)
+    assert result.chosen == f"order {order}"
+    assert int(np.argmin(result.bic)) == order - 1
+    assert result.n_parameters.tolist() == [2, 3, 4]
+    assert result.chosen in repr(result)
+    assert result.table().row_count == 3
+    assert BackgroundComparison.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_criteria_against_their_formulas():
+    """AIC, its correction, BIC, the likelihood ratio and F tests, from the fits."""
+    data = _curved(2)
+    candidates = {"1": ExpPolynomial(1), "2": ExpPolynomial(2)}
+    result = compare_backgrounds(candidates, data, (0.0, 10.0))
+    nll = np.array([fit(Spectrum({"background": s}, (0.0, 10.0)), data).nll for s in candidates.values()])
+    np.testing.assert_allclose(result.nll, nll, atol=1e-6)
+    k, n = np.array([2, 3]), 50
+    np.testing.assert_allclose(result.aic, 2 * k + 2 * nll)
+    np.testing.assert_allclose(result.aic_corrected, 2 * k + 2 * nll + 2 * k * (k + 1) / (n - k - 1))
+    np.testing.assert_allclose(result.bic, k * np.log(n) + 2 * nll)
+    assert result.p_next[0] == pytest.approx(stats.chi2.sf(2 * (nll[0] - nll[1]), 1))
+    f = (result.chi2[0] - result.chi2[1]) / (result.chi2[1] / result.ndof[1])
+    other = compare_backgrounds(candidates, data, (0.0, 10.0), test="f")
+    assert other.p_next[0] == pytest.approx(stats.f.sf(f, 1, 47))
+
+
+def test_unbinned_candidates(events):
+    """The number of data is that of events, and there is no chi2."""
+    result = compare_backgrounds({"one": Exponential()}, events, (132.0, 168.0))
+    assert np.isnan(result.chi2[0])
+    assert result.bic[0] == pytest.approx(2 * np.log(events.size) + 2 * result.nll[0])
+    assert result.chosen == "one"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": {}}, "candidates: is empty"),
+        ({"test": "t"}, "test: is 't'"),
+        ({"alpha": 1.0}, "alpha: is 1"),
+        ({"test": "f", "data": [135.0, 140.0]}, "not binned"),
+    ],
+)
+def test_bad_arguments_of_the_comparison(events, change, message):
+    """Each names the argument."""
+    arguments = {"candidates": {"one": Exponential()}, "data": _binned(events), "range": (132.0, 168.0), **change}
+    with pytest.raises(InputError, match=message):
+        compare_backgrounds(**arguments)
+
+
+def _expectation(shape, **values):
+    spectrum = Spectrum({"background": shape}, (132.0, 168.0))
+    axis = Regular(36, 132.0, 168.0)
+    counts = spectrum.expected(axis.edges, {"n_background": 10_000.0, **values})
+    return Histogram.from_values(axis, values=counts)
+
+
+def test_no_spurious_signal_from_the_right_shape():
+    """The expectation of the very family that is fitted gives none."""
+    spectrum = Spectrum({"signal": Gaussian(150, 2.4), "background": Exponential(-0.02)}, (132.0, 168.0))
+    result = spurious_signal(spectrum, _expectation(Exponential(), background_slope=-0.015), POSITIONS)
+    assert np.abs(result.ratio).max() < 1e-3
+    assert result.passed
+    assert SpuriousSignal.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_spurious_signal_of_a_wrong_shape():
+    """A straight exponential cannot follow a bulge, and calls it a signal."""
+    spectrum = Spectrum({"signal": Gaussian(150, 2.4), "background": Exponential(-0.02)}, (132.0, 168.0))
+    bulge = _expectation(ExpPolynomial(2), background_c1=0.285, background_c2=-0.001)
+    result = spurious_signal(spectrum, bulge, POSITIONS)
+    assert not result.passed
+    middle = int(np.argmin(np.abs(POSITIONS - 150)))
+    assert result.n_spurious[middle] > 0
+    assert result.z[middle] == pytest.approx(result.ratio[middle], rel=0.1)
+    assert result.table().row_count == POSITIONS.size
+    assert "not passed" in repr(result)
+
+
+def test_template_variances_do_not_matter():
+    """The error is that of data, however precise the simulation."""
+    spectrum = Spectrum({"signal": Gaussian(150, 2.4), "background": Exponential(-0.02)}, (132.0, 168.0))
+    exact = _expectation(Exponential(), background_slope=-0.015)
+    simulated = Histogram.from_values(exact.axes[0], values=exact.values(), variances=exact.values() / 100)
+    one, other = (spurious_signal(spectrum, h, [150.0]) for h in (exact, simulated))
+    assert one.error[0] == other.error[0]
+
+
+def test_bad_arguments_of_the_spurious_signal():
+    """Negative expectations and tolerances are refused."""
+    spectrum, h = demo_spectrum(), _expectation(Exponential(), background_slope=-0.015)
+    with pytest.raises(InputError, match="tolerance"):
+        spurious_signal(spectrum, h, [150.0], tolerance=0.0)
+    negative = Histogram.from_values(h.axes[0], values=-h.values(), variances=h.values())
+    with pytest.raises(InputError, match="expectation: has -"):
+        spurious_signal(spectrum, negative, [150.0])
+
+
+@pytest.mark.parametrize("name", BACKGROUNDS)
+def test_backgrounds_by_name(name):
+    """Every name makes a shape that a spectrum takes."""
+    assert Spectrum({"background": background_shape(name)}, (132.0, 168.0)).names
+
+
+def test_orders_and_energies_by_name():
+    """They reach the shape."""
+    assert len(background_shape("bernstein", 4).parameters) == 4
+    assert len(background_shape("dijet", 5).parameters) == 4
+    assert background_shape("poly-log-exponential", energy=8000.0).energy == 8000.0
+    assert all(signal_shape(name).is_peak for name in SIGNALS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "exponental"}, "Did you mean 'exponential'"),
+        ({"name": "xyz"}, "Choose one of exponential"),
+        ({"name": "exponential", "order": 2}, "order: is 2, but exponential has none"),
+        ({"name": "bernstein", "energy": 13000.0}, "energy: is 13000, but bernstein has none"),
+        ({"name": "bernstein", "order": 0}, "order"),
+    ],
+)
+def test_bad_names(arguments, message):
+    """Near misses are recognised."""
+    with pytest.raises(InputError, match=message):
+        background_shape(**arguments)
+
+
+def test_a_search_ends_in_the_highest_bump(events):
+    """With the position floating, the last fit starts from the best place of the scan."""
+    spectrum = Spectrum({"signal": Gaussian(), "background": background_shape("poly-log-exponential")}, (132.0, 168.0))
+    found = hunt(spectrum.fix(signal_sigma=2.4), _binned(events))
+    assert found.scan.positions.tolist() == default_positions((132.0, 168.0)).tolist()
+    assert found.fit.values["signal_mean"] == pytest.approx(found.scan.best_position, abs=0.5)
+    gained = 2 * (found.background_fit.nll - found.fit.nll)
+    assert gained == pytest.approx(found.scan.best_z**2, abs=0.1)
+    assert gained >= found.scan.best_z**2 - 1e-3
+    entries = results(found, source={"file": None}, model={}, seed=5)
+    json.dumps(entries, allow_nan=False)
+    assert "best at" in repr(found)
+    assert found.chosen_by_data == ("signal_mean",)
+
+
+def test_a_blinded_search_looks_nowhere(events):
+    """What is in the region does not matter, and the expectation there is right within its error."""
+    spectrum = demo_spectrum()
+    inside = (events > 144) & (events < 156)
+    full = hunt(spectrum, _binned(events), blind=(144.0, 156.0))
+    hollow = hunt(spectrum, _binned(events[~inside]), blind=(144.0, 156.0))
+    assert full.fit.values == hollow.fit.values
+    assert full.scan is None
+    expected, error = full.expected_in(144.0, 156.0)
+    truth = spectrum.expected_by_component([144.0, 156.0])["background"][0]
+    assert abs(expected - truth) < 4 * error
+    assert results(full, source={}, model={})["blinded"]["expected"] == expected
+
+
+def test_what_a_search_refuses(events):
+    """Components by other names, and a fixed position outside."""
+    with pytest.raises(InputError, match="Name its components"):
+        hunt(Spectrum({"bump": Gaussian(), "rest": Exponential()}, (132.0, 168.0)), events)
+    with pytest.raises(InputError, match="signal_mean: is 100, outside"):
+        hunt(demo_spectrum().fix(signal_mean=100.0), events)
+
+
+def test_a_failed_background_is_said():
+    """One event does not determine four parameters."""
+    with pytest.raises(FitError, match="fit without signal failed"):
+        scan(demo_spectrum(), np.array([150.0]), [140.0])
+
+
+@pytest.fixture(scope="module")
+def upsilon(real_data):
+    """Searches of the dimuon events around 9.4 GeV, binned and unbinned."""
+    masses = read_column(real_data / "peakdata3.csv", "M")
+    spectrum = Spectrum({"signal": Gaussian(), "background": ExpPolynomial(2)}, (9.0, 9.7))
+    positions = np.linspace(9.3, 9.6, 13)
+    return [hunt(spectrum, data, positions=positions) for data in (_binned(masses, 100, 9.0, 9.7), masses)]
+
+
+def test_the_upsilon_is_found(upsilon):
+    """Mass within 0.3% of 9.4603 GeV, far beyond 5 standard deviations."""
+    for found in upsilon:
+        assert found.fit.values["signal_mean"] == pytest.approx(9.4603, rel=3e-3)
+        assert found.scan.best_z > 20
+        assert found.goodness.p_value > 1e-3
+
+
+def test_the_upsilon_binned_and_unbinned(upsilon):
+    """The same within a fraction of the errors, as they are the same events."""
+    binned, unbinned = (found.fit for found in upsilon)
+    for name in ("n_signal", "signal_mean", "signal_sigma"):
+        assert abs(binned.values[name] - unbinned.values[name]) < 0.3 * binned.errors[name]
+        assert binned.errors[name] == pytest.approx(unbinned.errors[name], rel=0.1)
+
+
+@pytest.mark.parametrize("signal", ["crystal-ball", "voigt"])
+def test_the_z_is_found(real_data, signal):
+    """Mass within 0.5% of 91.19 GeV; its width is known."""
+    masses = read_column(real_data / "Zmumu_Run2011A_masses.csv", "M")
+    spectrum = Spectrum({"signal": signal_shape(signal), "background": Exponential()}, (60.0, 120.0))
+    if signal == "voigt":
+        spectrum = spectrum.fix(signal_width=2.495)
+    found = hunt(spectrum, _binned(masses, 120, 60.0, 120.0), positions=np.linspace(85.0, 97.0, 13))
+    assert found.fit.values["signal_mean"] == pytest.approx(91.19, rel=5e-3)

@@ -255,3 +255,16 @@ def test_costs_add_up() -> None:
     minuit.migrad()
     assert minuit.valid
     assert minuit.values["n_background"] + minuit.values["n_signal"] == pytest.approx(0.5 * (len(x) + len(y)), rel=0.01)
+
+
+@pytest.mark.parametrize("data", ["bins", "events"])
+def test_cost_where_there_is_no_likelihood(data: str) -> None:
+    """A minimiser may ask anywhere: infinity, or NaN for NaN, and no error; derivatives are allowed to be anything."""
+    spectrum = MODELS["fixed gaussian, orthogonal background"]
+    x = events_of(spectrum, 300)
+    cost = likelihood(spectrum, x if data == "events" else binned(spectrum, x)).cost()
+    start = [spectrum.values[n] for n in spectrum.floating]
+    for bad in ([np.nan] * len(start), [np.inf, *start[1:]], [-1e6, *start[1:]], [start[0], 0.0, *start[2:]]):
+        assert not np.isfinite(cost(*bad)) or bad[1] == 0.0
+        assert cost.grad(*bad).shape == (len(start),)
+    assert np.isfinite(cost(*start))

@@ -76,7 +76,7 @@ FIT = {
     "all blind": (bins(COUNTS[0]), {"blind": (100.0, 200.0)}, "data: has no events in the fitted bins"),
     "empty blind": (bins(COUNTS[0]), {"blind": (150.0, 150.0)}, "blind: is"),
     "no pair blind": (bins(COUNTS[0]), {"blind": 5.0}, "blind: is 5.0, not a pair"),
-    "unknown start": (EVENTS, {"start": {"slope": 1.0}}, "start: names slope"),
+    "unknown start": (EVENTS, {"start": {"slope": 1.0}}, "(start: names )?slope"),
     "NaN start": (EVENTS, {"start": {"background_slope": np.nan}}, "(start|background_slope)"),
     "text start": (EVENTS, {"start": {"background_slope": "x"}}, "(start|background_slope)"),
     "start outside limits": (EVENTS, {"start": {"n_background": -5.0}}, "(start|n_background)"),

@@ -109,16 +109,28 @@ class Likelihood(ABC):
 
     def _starting_points(self, start: Mapping[str, float] | None) -> list[Floats]:
         """Return the points to start from, the most promising first, in the kernels' coordinates."""
-        guessed = self.guess().values
-        own = {**guessed, **{n: v for n, v in self.spectrum.values.items() if not n.startswith("n_")}}
-        candidates = [guessed, own]
+        given: dict[str, float] = {}
         if start is not None:
-            given = self.spectrum.start(**start).values  # refuses what cannot be used
-            candidates = [{**candidate, **{name: given[name] for name in start}} for candidate in candidates]
-        if candidates[0] == candidates[1]:
-            candidates = candidates[:1]
-        candidates.sort(key=self._coarse_value)
+            for name in start:
+                if name not in self.names:
+                    raise InputError("start", f"names {name}", f"The spectrum has {', '.join(self.names)}")
+            started = self.spectrum.start(**start).values  # refuses what cannot be used
+            given = {name: started[name] for name in start}
+        if set(given).issuperset(self.spectrum.floating):
+            candidates = [{**self.spectrum.values, **given}]
+        else:
+            guessed = self.guess().values
+            own = {name: value for name, value in self.spectrum.values.items() if not name.startswith("n_")}
+            candidates = [{**guessed, **given}, {**guessed, **own, **given}]
+            if self._peaks_float():
+                candidates.sort(key=self._coarse_value)
         return [self._compiled.coordinates(self._in_order(candidate)[None, :]) for candidate in candidates]
+
+    def _peaks_float(self) -> bool:
+        """Whether the shape of a peak floats, so that there may be several minima."""
+        spectrum = self.spectrum
+        peaks = [name for name, shape in spectrum.components.items() if shape.is_peak]
+        return any(name in spectrum.floating for peak in peaks for name in spectrum.names_of(peak))
 
     def _coarse_value(self, values: Mapping[str, float]) -> float:
         """Return the likelihood of the data in bins, to rank starting points."""
@@ -328,9 +340,9 @@ def fit(
 ) -> FitResult:
     """Fit a spectrum to a histogram or to events by extended maximum likelihood.
 
-    The fit starts from values guessed from the data or from the spectrum's own, whichever is likelier, and from the
-    other if the first fails. Weighted events get the sandwich-corrected covariance (Langenbruch, arXiv:1911.01303),
-    weighted bins the scaled Poisson likelihood (Bohm, Zech, NIM A 748 (2014) 1).
+    The fit starts from values guessed from the data, and again from the spectrum's own if that fails; where the shape
+    of a peak floats, it starts from the likelier of the two first. Weighted events get the sandwich-corrected covariance
+    (Langenbruch, arXiv:1911.01303), weighted bins the scaled Poisson likelihood (Bohm, Zech, NIM A 748 (2014) 1).
 
     Parameters
     ----------

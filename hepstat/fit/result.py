@@ -165,7 +165,7 @@ class FitTable:
     @property
     def valid(self) -> Bools:
         """Which fits converged with a positive definite Hessian of the parameters that matter, (toys,)."""
-        return np.isin(self.status, VALID)
+        return np.asarray((self.status == VALID[0]) | (self.status == VALID[1]))
 
     @property
     def values(self) -> dict[str, Floats]:

@@ -194,9 +194,13 @@ class Shape(ABC):
         low, high = interval(range if range is not None else (edges[0], edges[-1]), "range")
         form, numbers = self.kernel_form(low, high), self._in_order(values)
         scale = self.scale(self._named(numbers))
-        whole = form.bin_integrals(numbers, np.array([low, high]), scale)[0, 0]
+        contents = form.bin_integrals(numbers, np.clip(edges, low, high), scale)[0]
+        if edges[0] <= low and edges[-1] >= high:
+            whole = float(contents.sum())
+        else:
+            whole = form.bin_integrals(numbers, np.array([low, high]), scale)[0, 0]
         self._check_norm(whole, numbers)
-        return np.asarray(form.bin_integrals(numbers, np.clip(edges, low, high), scale)[0] / whole)
+        return np.asarray(contents / whole)
 
     def with_values(self, **values: float) -> "Shape":
         """Return the shape with other starting values."""

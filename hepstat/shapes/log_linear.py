@@ -11,6 +11,8 @@ from hepstat.kernels.shapes import log_linear
 from hepstat.shapes.base import KernelForm, Parameter, Shape
 from hepstat.types import Floats
 
+_GRID = np.linspace(-1.0, 1.0, 65)[1:-1]  # where the features are made orthogonal, on the range as [-1, 1]
+
 __all__ = ["Dijet", "ExpPolynomial", "Exponential", "LogLinear", "PolyLogExponential", "PowerLaw"]
 
 
@@ -37,7 +39,7 @@ class LogLinear(Shape):
     def kernel_form(self, low: float, high: float, *, orthogonal: bool = False) -> KernelForm:
         """Return the form that kernels take on the range [low, high]."""
         p = len(self.parameters)
-        x = 0.5 * (low + high) + 0.5 * (high - low) * np.polynomial.legendre.leggauss(64)[0]
+        x = 0.5 * (low + high) + 0.5 * (high - low) * _GRID
         raw = self.features(x, low, high)
         mean = raw.mean(axis=1)
         mixing = self.mixing(low, high)

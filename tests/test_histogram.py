@@ -24,12 +24,14 @@ few = settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("n", [0, 1, 3, 1023, 1025, 3000])
 def test_fill_1d_is_the_loop(axis, weighted, n):
+    """Fill 1d is the loop."""
     x, w = sample(n)
     h = Histogram(axis).fill(x, weights=w if weighted else None)
     check(h, [x], w if weighted else None)
 
 
 def test_fill_nd_is_the_loop_and_boost():
+    """Fill nd is the loop and boost."""
     axes = [Regular(5, -1, 1), Variable(UNEVEN), Regular(3, 0, 3)]
     x, w = sample()
     columns = [x, x[::-1] * 2, np.abs(x) * 3]
@@ -44,6 +46,7 @@ def test_fill_nd_is_the_loop_and_boost():
 
 
 def test_fill_many_cells_uses_one_copy_and_agrees():
+    """Fill many cells uses one copy and agrees."""
     x, w = sample(20_000)
     h = Histogram(Regular(6000, -2, 2)).fill(x, weights=w)
     sumw, _ = np.histogram(x, h.axes[0].edges, weights=w)
@@ -53,6 +56,7 @@ def test_fill_many_cells_uses_one_copy_and_agrees():
 
 
 def test_numpy_agrees_except_at_the_upper_limit():
+    """Numpy agrees except at the upper limit."""
     x = np.concatenate([sample()[0], [0.0, 1.0]])
     ours = Histogram(Regular(10, 0, 1)).fill(x)
     expected = np.histogram(x, ours.axes[0].edges)[0]
@@ -65,6 +69,7 @@ def test_numpy_agrees_except_at_the_upper_limit():
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "f2", "i2", "u1", "u8", "?", ">f8", "longdouble"])
 def test_every_type_of_number(dtype):
+    """Every type of number."""
     x = RNG.integers(0, 2 if dtype == "?" else 9, 500).astype(dtype)
     w = RNG.integers(-2, 3, 500)
     check(Histogram(Regular(8, 0, 8)).fill(x, weights=w), [x], w)
@@ -76,6 +81,7 @@ def test_every_type_of_number(dtype):
 
 
 def test_layouts_and_containers():
+    """Layouts and containers."""
     x, w = sample()
     whole = Histogram(Regular(10, 0, 1)).fill(x[::2], weights=w[::-2])
     frozen = x[::2].copy()
@@ -114,14 +120,17 @@ def test_edges_are_exact(limits, dtype):
 
 
 def dtype_min(dtype):
+    """Dtype min."""
     return np.array(-np.inf, dtype)
 
 
 def dtype_max(dtype):
+    """Dtype max."""
     return np.array(np.inf, dtype)
 
 
 def test_typed_tenths_are_edges():
+    """Typed tenths are edges."""
     tenths = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     np.testing.assert_array_equal(Histogram(Regular(10, 0, 1)).fill(tenths).values(), np.ones(10))
 
@@ -129,6 +138,7 @@ def test_typed_tenths_are_edges():
 @few
 @given(st.integers(1, 300), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(0, 2**32))
 def test_any_regular_axis_is_exact(bins, low, width, seed):
+    """Any regular axis is exact."""
     axis = Regular(bins, low, low + width)
     near = np.random.default_rng(seed).choice(axis.edges, 20)
     x = np.concatenate([near, np.nextafter(near, -np.inf), np.nextafter(near, np.inf), near + 0.3 * width / bins])
@@ -146,6 +156,7 @@ def test_bins_of_a_few_roundings():
 
 @pytest.mark.parametrize("axis", AXES_1D, ids=repr)
 def test_extreme_coordinates_go_to_the_flow_bins(axis):
+    """Extreme coordinates go to the flow bins."""
     x = np.array([-np.inf, -1e300, -1e19, np.inf, 1e300, 1e19, 5e-324, -0.0])
     check(Histogram(axis).fill(x, weights=np.arange(8.0)), [x], np.arange(8.0))
     whole = np.array([np.iinfo("i8").min, np.iinfo("i8").max, 0])
@@ -155,6 +166,7 @@ def test_extreme_coordinates_go_to_the_flow_bins(axis):
 @few
 @given(events, st.randoms(use_true_random=False))
 def test_order_does_not_matter(pairs, random):
+    """Order does not matter."""
     mixed = list(pairs)
     random.shuffle(mixed)
     assert_close(filled(pairs), filled(mixed))
@@ -163,6 +175,7 @@ def test_order_does_not_matter(pairs, random):
 @few
 @given(events, events)
 def test_a_split_sample_adds_up(first, second):
+    """A split sample adds up."""
     assert_close(filled(first) + filled(second), filled(first + second))
     assert_close(sum([filled(first), filled(second)]), filled(first + second))
 
@@ -170,6 +183,7 @@ def test_a_split_sample_adds_up(first, second):
 @few
 @given(events, st.floats(-10, 10, allow_subnormal=False))
 def test_weights_scale(pairs, factor):
+    """Weights scale."""
     scaled = filled([(x, w * factor) for x, w in pairs])
     assert_close(filled(pairs) * factor, scaled)
     assert_close(factor * filled(pairs), scaled)
@@ -180,12 +194,14 @@ def test_weights_scale(pairs, factor):
 @few
 @given(events)
 def test_zero_weights_change_nothing(pairs):
+    """Zero weights change nothing."""
     assert_close(filled(pairs + [(x, 0.0) for x, _ in pairs]), filled(pairs))
 
 
 @few
 @given(events, st.sets(st.integers(0, len(UNEVEN) - 1), min_size=2))
 def test_merging_bins_is_filling_wide_ones(pairs, kept):
+    """Merging bins is filling wide ones."""
     edges = [UNEVEN[i] for i in sorted(kept)]
     assert_close(filled(pairs, Variable(UNEVEN)).rebin(edges), filled(pairs, Variable(edges)))
     low, high = edges[0], edges[-1]
@@ -194,11 +210,13 @@ def test_merging_bins_is_filling_wide_ones(pairs, kept):
 
 
 def filled(pairs, axis=None):
+    """Filled."""
     x = [x for x, _ in pairs]
     return Histogram(axis or Regular(12, -2, 4)).fill(x, weights=[w for _, w in pairs])
 
 
 def assert_close(one, other):
+    """Assert close."""
     assert one.axes == other.axes
     np.testing.assert_allclose(one.values(flow=True), other.values(flow=True), atol=1e-10)
     np.testing.assert_allclose(one.variances(flow=True), other.variances(flow=True), atol=1e-8)
@@ -213,6 +231,7 @@ def chunk(monkeypatch):
 
 
 def test_threads_do_not_change_a_bit(chunk):
+    """Threads do not change a bit."""
     n = 9 * chunk + 345
     rng = np.random.default_rng(3)
     x, w = rng.normal(0.4, 0.8, n), rng.normal(0.7, 1.0, n)
@@ -243,6 +262,7 @@ def test_threads_do_not_change_a_bit(chunk):
     ],
 )
 def test_bad_events_leave_the_histogram_alone(columns, w, argument, words):
+    """Bad events leave the histogram alone."""
     h = Histogram(Regular(3, 0, 1)).fill([0.5])
     with pytest.raises(InputError, match=words) as caught:
         h.fill(*columns, weights=w)
@@ -251,6 +271,7 @@ def test_bad_events_leave_the_histogram_alone(columns, w, argument, words):
 
 
 def test_bad_events_in_two_dimensions():
+    """Bad events in two dimensions."""
     h = Histogram(Regular(3, 0, 1), Variable([0, 1], name="pt"))
     with pytest.raises(InputError, match="pt: has 1 NaN entries of 2"):
         h.fill([0.1, 0.2], [0.1, np.nan])
@@ -261,6 +282,7 @@ def test_bad_events_in_two_dimensions():
 
 
 def test_nan_in_a_regular_axis_is_counted_over_chunks(chunk):
+    """Nan in a regular axis is counted over chunks."""
     x = np.zeros(2 * chunk + 5)
     x[[0, chunk, -1]] = np.nan
     for axis in (Regular(3, 0, 1), Variable([0, 1])):

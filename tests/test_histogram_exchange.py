@@ -23,6 +23,7 @@ mpl.use("Agg")
 
 
 def both_kinds():
+    """Both kinds."""
     x, w = sample()
     one = Histogram(Regular(10, 0, 1, name="m", label="mass")).fill(x, weights=w)
     two = Histogram(Regular(4, -1, 1), Variable(UNEVEN)).fill(x, w, weights=w)
@@ -31,6 +32,7 @@ def both_kinds():
 
 @pytest.mark.parametrize("h", both_kinds(), ids=["1d", "2d"])
 def test_round_trips(h):
+    """Round trips."""
     assert isinstance(h, PlottableHistogram)
     assert (h.kind, h.storage_type) == ("COUNT", "weighted")
     for other in (hist.Hist(h), bh.Histogram(h.to_uhi())):
@@ -50,6 +52,7 @@ def test_round_trips(h):
 
 
 def test_names_and_labels_survive():
+    """Names and labels survive."""
     h = both_kinds()[0]
     theirs = hist.Hist(h)
     for axis in (theirs.axes[0], Histogram.from_uhi(theirs).axes[0], Histogram.from_json(h.to_json()).axes[0]):
@@ -57,6 +60,7 @@ def test_names_and_labels_survive():
 
 
 def test_histograms_of_others():
+    """Histograms of others."""
     x, w = sample()
     counted = hist.Hist.new.Reg(10, 0, 1).Int64().fill(x)
     double = hist.Hist.new.Reg(10, 0, 1).Double().fill(x)
@@ -75,6 +79,8 @@ def test_histograms_of_others():
 
 
 def test_protocol_without_schema():
+    """Protocol without schema."""
+
     class Plain:
         def __init__(self, source):
             self.axes, self.kind = source.axes, source.kind
@@ -87,6 +93,7 @@ def test_protocol_without_schema():
 
 
 def test_unknown_variances_are_refused():
+    """Unknown variances are refused."""
     weighted = bh.Histogram(bh.axis.Regular(2, 0, 1)).fill([0.1, 0.2], weight=[2, 3])
     with pytest.raises(InputError, match="assume_poisson=True"):
         Histogram.from_uhi(weighted)
@@ -95,6 +102,7 @@ def test_unknown_variances_are_refused():
 
 @pytest.mark.parametrize("flow", ["none", "show", "sum", "hint"])
 def test_mplhep_draws_them(flow):
+    """Mplhep draws them."""
     one, two = both_kinds()
     _, (left, right) = plt.subplots(1, 2)
     (steps,) = mplhep.histplot(one, ax=left, flow=flow)
@@ -118,11 +126,13 @@ def test_mplhep_draws_them(flow):
     ],
 )
 def test_foreign_histograms_that_cannot_be_read(source, message):
+    """Foreign histograms that cannot be read."""
     with pytest.raises(InputError, match=message):
         Histogram.from_uhi(source)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", '{"uhi_schema": 1}'])
 def test_bad_json(text):
+    """Bad json."""
     with pytest.raises(InputError):
         Histogram.from_json(text)

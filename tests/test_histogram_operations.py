@@ -11,6 +11,7 @@ from hepstat.histogram import Histogram, Regular, Variable
 
 
 def grid_histogram():
+    """Grid histogram."""
     x, w = sample()
     return Histogram(Regular(6, -1, 2, name="x"), Variable(UNEVEN, name="y"), Regular(2, 0, 1, name="z")).fill(
         x, x[::-1] * 2, np.abs(x), weights=w
@@ -18,6 +19,7 @@ def grid_histogram():
 
 
 def test_projections_sum_everything_else():
+    """Projections sum everything else."""
     h = grid_histogram()
     x, w = sample()
     columns = {"x": x, "y": x[::-1] * 2, "z": np.abs(x)}
@@ -29,6 +31,7 @@ def test_projections_sum_everything_else():
 
 
 def test_rebinning_one_axis_of_three():
+    """Rebinning one axis of three."""
     h, (x, w) = grid_histogram(), sample()
     merged = h.rebin(3, axis="x").rebin([-0.35, 0.1, 5.5], axis=1)
     assert isinstance(merged.axes[0], Regular)
@@ -38,6 +41,7 @@ def test_rebinning_one_axis_of_three():
 
 
 def test_slicing_keeps_content_in_the_flow_bins():
+    """Slicing keeps content in the flow bins."""
     h = Histogram(Regular(10, 0, 1, name="m", label="mass")).fill(np.arange(10) / 10)
     part = h.slice(0.3, 0.7)
     np.testing.assert_array_equal(part.values(flow=True), [3, 1, 1, 1, 1, 3])
@@ -49,6 +53,7 @@ def test_slicing_keeps_content_in_the_flow_bins():
 
 
 def test_effective_counts_density_and_integral():
+    """Effective counts density and integral."""
     h = Histogram(Variable([0, 1, 3])).fill([0.5, 0.6, 2, 2, 9], weights=[1, 3, 2, 2, 5])
     np.testing.assert_allclose(h.counts(), [16 / 10, 2])
     np.testing.assert_allclose(h.counts(flow=True), [0, 16 / 10, 2, 1])
@@ -63,6 +68,7 @@ def test_effective_counts_density_and_integral():
 
 
 def test_contents_are_copies():
+    """Contents are copies."""
     h = Histogram(Regular(2, 0, 1)).fill([0.1])
     h.values()[:] = 9
     h.variances(flow=True)[:] = 9
@@ -72,6 +78,7 @@ def test_contents_are_copies():
 
 
 def test_axes_are_sequences():
+    """Axes are sequences."""
     axis = Regular(4, 0, 2, name="m")
     assert list(axis) == axis[:] == [(0, 0.5), (0.5, 1), (1, 1.5), (1.5, 2)]
     assert axis[-1] == (1.5, 2)
@@ -86,6 +93,7 @@ def test_axes_are_sequences():
 
 
 def test_repr_and_pickle():
+    """Repr and pickle."""
     h = Histogram(Regular(4, 0, 2, name="m"), Variable([0, 1, 5], label="y")).fill([0.1, 3], [2, 2])
     assert repr(h) == (
         "Histogram(Regular(4, 0, 2, name='m'), Variable([0., 1., 5.], label='y'), integral=1 +- 1, outside=1)"
@@ -119,6 +127,7 @@ def test_repr_and_pickle():
     ],
 )
 def test_bad_axes(make, argument):
+    """Bad axes."""
     with pytest.raises(InputError) as caught:
         make()
     assert caught.value.argument == argument
@@ -154,17 +163,20 @@ H = Histogram(Regular(6, 0, 6, name="m")).fill([0.5, 2.5])
     ],
 )
 def test_bad_operations(act, words):
+    """Bad operations."""
     with pytest.raises(InputError, match=words):
         act()
 
 
 def test_arithmetic_with_strangers_is_a_type_error():
+    """Arithmetic with strangers is a type error."""
     for act in (lambda: H + 1, lambda: 1 + H, lambda: H * H, lambda: H / H, lambda: H * [1, 2]):
         with pytest.raises(TypeError):
             act()
 
 
 def test_contents_without_and_with_flow():
+    """Contents without and with flow."""
     inner = Histogram.from_values(Regular(2, 0, 1), values=[3, 4])
     np.testing.assert_array_equal(inner.variances(flow=True), [0, 3, 4, 0])
     outer = Histogram.from_values(Regular(2, 0, 1), values=[1, -3, 4, 2], variances=[1, 9, 4, 2])

@@ -341,8 +341,9 @@ def fit(
     """Fit a spectrum to a histogram or to events by extended maximum likelihood.
 
     The fit starts from values guessed from the data, and again from the spectrum's own if that fails; where the shape
-    of a peak floats, it starts from the likelier of the two first. Weighted events get the sandwich-corrected covariance
-    (Langenbruch, arXiv:1911.01303), weighted bins the scaled Poisson likelihood (Bohm, Zech, NIM A 748 (2014) 1).
+    of a peak floats, it starts from the likelier of the two first. Weighted events get the sandwich-corrected
+    covariance (Langenbruch, arXiv:1911.01303), weighted bins the scaled Poisson likelihood (Bohm, Zech, NIM A 748
+    (2014) 1).
 
     Parameters
     ----------

@@ -255,7 +255,7 @@ def spurious_signal(
     signal : str
         Name of the signal.
     tolerance : float
-        Largest |N/error| that is accepted.
+        Largest absolute ratio of yield to error that is accepted.
     workers : int
         Number of threads.
 

@@ -137,7 +137,7 @@ def test_not_above_minuit(name: str, signal: bool, n_events: float) -> None:
             other_minimum[i] = again.migrad().fval > 2.0 * table.nll[i] - 1e-4
     above = ~(2.0 * table.nll <= theirs + 1e-6)
     farthest = np.max([np.abs(v) for k, v in table.values.items() if k.startswith("background_")], axis=0)
-    at_infinity = (table.status == newton.MAX_EVALUATIONS) & (farthest > 1e3)
+    at_infinity = (table.status == newton.EVALUATIONS_EXHAUSTED) & (farthest > 1e3)
     explained = np.zeros(n, dtype=bool)
     if n_events == LOW:
         explained = at_infinity | other_minimum
@@ -163,7 +163,7 @@ REASONS = {
     # the minimum lies where the expected content of an empty bin is zero: no derivative vanishes there
     newton.STALLED,
     # a minimum at infinity, as of a background that falls ever more steeply when all events are in the first bins
-    newton.MAX_EVALUATIONS,
+    newton.EVALUATIONS_EXHAUSTED,
 }
 
 

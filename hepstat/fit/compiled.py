@@ -25,15 +25,14 @@ from hepstat.kernels.model import (
     Model,
 )
 from hepstat.shapes.base import KernelForm, Shape
-from hepstat.shapes.linear import Polynomial
 from hepstat.shapes.quadrature import quadrature
 from hepstat.shapes.spectrum import Spectrum
 from hepstat.types import Floats
 
 __all__ = ["Compiled", "compile_spectrum"]
 
-TOLERANCE = 1e-8  # estimated distance to the minimum, in units of the negative log-likelihood
-MAX_EVALUATIONS = 500
+_TOLERANCE = 1e-8  # estimated distance to the minimum, in units of the negative log-likelihood
+_MOST_EVALUATIONS = 500
 _MOST_PARAMETERS = 62  # limits hit are reported in the bits of an int64
 _KINDS = {"gaussian": constraints.GAUSSIAN, "log_normal": constraints.LOG_NORMAL, "poisson": constraints.POISSON}
 
@@ -146,19 +145,14 @@ def _guard(spectrum: Spectrum) -> Floats:
 
     def may_be_negative(name: str, shape: Shape) -> bool:
         amount = spectrum.parameters[f"n_{name}"]
-        negative_yield = amount.value < 0 if amount.fixed else amount.lower < 0
-        return negative_yield or (isinstance(shape, Polynomial) and len(shape.parameters) > 0)
+        return shape.may_be_negative or (amount.value < 0 if amount.fixed else amount.lower < 0)
 
     risky = {name: shape for name, shape in spectrum.components.items() if may_be_negative(name, shape)}
     if not risky or (len(spectrum.components) == 1 and all(shape.is_peak for shape in risky.values())):
         return np.empty(0)
     low, high = spectrum.range
-    widths = [
-        value
-        for name in risky
-        for parameter, value in _shape_values(spectrum, name).items()
-        if parameter in ("sigma", "width") and value > 0
-    ]
+    scales = [shape.scale(_shape_values(spectrum, name)) for name, shape in risky.items()]
+    widths = [scale for scale in scales if scale is not None and scale > 0]
     n = int(np.clip(4.0 * (high - low) / min(widths), 64, 1024)) if widths else 64
     return np.linspace(low, high, n + 1)
 
@@ -219,8 +213,8 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None) -> Compile
         np.array([position[c.name] for c in spectrum.constraints], dtype=np.int64),
         np.array([c.width for c in spectrum.constraints], dtype=np.float64),
         np.empty(0) if binned else _guard(spectrum),
-        TOLERANCE,
-        MAX_EVALUATIONS,
+        _TOLERANCE,
+        _MOST_EVALUATIONS,
     )
     centres = np.array([[c.centre for c in spectrum.constraints]], dtype=np.float64)
     return Compiled(spectrum, bin_edges, model, problem, centres, tuple(forms), tuple(blocks))

@@ -22,8 +22,6 @@ __all__ = ["fit_many"]
 
 _CHUNK = 1024  # toys of one compiled call
 
-Data = Bins | Events
-
 
 def fit_many(
     spectrum: Spectrum,
@@ -87,7 +85,7 @@ def fit_many(
     if single:
         one = take_data(toys, weights, spectrum, blind)
         if isinstance(one, Bins):
-            return _fit_bins(spectrum, _Table.of(one), columns, covariance, workers, progress)
+            return _fit_bins(spectrum, _BinSets.of(one), columns, covariance, workers, progress)
         sets = [one]
     else:
         if weights is not None and len(weights) != len(toys):
@@ -122,20 +120,20 @@ def _event_sets(spectrum: Spectrum, toys: Any, weights: Any, blind: tuple[float,
     return sets
 
 
-class _Table:
+class _BinSets:
     """Contents of many sets of bins: contents (toys, bins), scale (toys or 1, bins)."""
 
     def __init__(self, edges: Floats, contents: Floats, scale: Floats) -> None:
         self.edges, self.contents, self.scale = edges, contents, scale
 
     @classmethod
-    def of(cls, bins: Bins) -> "_Table":
+    def of(cls, bins: Bins) -> "_BinSets":
         return cls(bins.edges, bins.contents[None, :], bins.scale[None, :])
 
 
 def _counts(
     spectrum: Spectrum, toys: Any, edges: ArrayLike, variances: ArrayLike | None, blind: tuple[float, float] | None
-) -> _Table:
+) -> _BinSets:
     """Check an array of counts as a whole."""
     bin_edges = rising_edges(edges)
     contents = finite_array(toys, "toys", ndim=2)
@@ -154,12 +152,12 @@ def _counts(
         )
     used = check_bins(bin_edges, contents.sum(axis=0), contents.sum(axis=0), blind).used
     if variances is None:
-        return _Table(bin_edges, contents, used[None, :].astype(np.float64))
+        return _BinSets(bin_edges, contents, used[None, :].astype(np.float64))
     squares = finite_array(variances, "variances", ndim=2)
     if squares.shape != contents.shape or (squares < 0).any():
         raise InputError("variances", f"has shape {squares.shape}", f"Pass {contents.shape} numbers, none negative")
     scale = np.array([poisson_scale(n, v) for n, v in zip(contents, squares, strict=True)])
-    return _Table(bin_edges, contents, np.ascontiguousarray(scale * used))
+    return _BinSets(bin_edges, contents, np.ascontiguousarray(scale * used))
 
 
 def _columns(spectrum: Spectrum, values: Mapping[str, ArrayLike] | None) -> dict[str, Floats]:
@@ -209,7 +207,7 @@ def _rows(a: Floats, start: int, stop: int) -> Floats:
 
 def _fit_bins(
     spectrum: Spectrum,
-    data: _Table,
+    data: _BinSets,
     columns: Mapping[str, Floats],
     covariance: bool,
     workers: int,

@@ -17,7 +17,7 @@ VALID = (newton.CONVERGED, newton.UNDETERMINED)
 
 STATUS_TEXT: Mapping[int, str] = {
     newton.CONVERGED: "converged",
-    newton.MAX_EVALUATIONS: "evaluation limit reached before convergence",
+    newton.EVALUATIONS_EXHAUSTED: "evaluation limit reached before convergence",
     newton.STALLED: "stuck, most likely at the edge where the density reaches zero: no errors there",
     newton.NOT_FINITE_AT_START: "likelihood not finite at the starting values",
     newton.UNDETERMINED: "converged; nothing depends on some parameter there, whose error is NaN",

@@ -35,7 +35,6 @@ __all__ = [
     "BinnedWork",
     "allocate_binned",
     "binned_value",
-    "expected_contents",
 ]
 
 Array = NDArray[np.float64]
@@ -241,11 +240,3 @@ def binned_value(
     _sum_over_data(model, work)
     assemble(model, theta, work.targets, work.integrals, work.ratio, work.sums, work.pairs, gradient, gauss, rest)
     return value
-
-
-@kernel
-def expected_contents(model: Model, theta: Array) -> Array:
-    """Return the expected contents (bins,)."""
-    work = allocate_binned(model)
-    _fill_contents(model, theta, NOTHING, work)
-    return work.contents

@@ -12,7 +12,7 @@ from hepstat.kernels.model import Model
 from hepstat.kernels.newton import (
     EDM,
     EVALUATIONS,
-    MAX_EVALUATIONS,
+    EVALUATIONS_EXHAUSTED,
     STALLED,
     STATUS,
     VALUE,
@@ -132,7 +132,7 @@ def next_stage(state: State, stage: int) -> bool:
     that many events added to each bin (weight added to each guard point of an unbinned fit), a logarithmic barrier,
     and follows its minimum as the barrier is lowered to nothing.
     """
-    stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == MAX_EVALUATIONS
+    stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == EVALUATIONS_EXHAUSTED
     return stage < len(BARRIERS) and (stage > 0 or stuck)
 
 

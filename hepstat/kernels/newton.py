@@ -16,8 +16,8 @@ from hepstat.kernels.options import borrowing, kernel, part
 
 __all__ = [
     "CONVERGED",
+    "EVALUATIONS_EXHAUSTED",
     "HESSIAN_NOT_POSITIVE",
-    "MAX_EVALUATIONS",
     "NOT_FINITE_AT_START",
     "RUNNING",
     "STALLED",
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 RUNNING = -1
 CONVERGED = 0
-MAX_EVALUATIONS = 1
+EVALUATIONS_EXHAUSTED = 1
 STALLED = 2
 NOT_FINITE_AT_START = 3
 HESSIAN_NOT_POSITIVE = 4
@@ -298,7 +298,7 @@ def judge(state: State, value: float, max_evaluations: int) -> None:
     else:
         state.numbers[DAMPING] = max(10.0 * state.numbers[DAMPING], 1e-2)
     if state.codes[EVALUATIONS] >= max_evaluations:
-        state.codes[STATUS] = MAX_EVALUATIONS
+        state.codes[STATUS] = EVALUATIONS_EXHAUSTED
 
 
 @borrowing

@@ -126,9 +126,12 @@ class Shape(ABC):
     parameters : tuple of Parameter
     is_peak : bool
         Whether it is localised, as signals are; yields of peaks may be negative in a fit, other yields may not.
+    may_be_negative : bool
+        Whether parameters inside their limits can make the density negative somewhere, as those of polynomials can.
     """
 
     is_peak: bool = False
+    may_be_negative: bool = False
     parameters: tuple[Parameter, ...] = ()
 
     @abstractmethod
@@ -146,7 +149,7 @@ class Shape(ABC):
         """Return starting values for contents (bins,) between edges (bins + 1,); those of a peak on a background."""
 
     def scale(self, values: Mapping[str, float]) -> float | None:
-        """Return the smallest width of any structure, for quadrature; None where the shape is smooth all over."""
+        """Return the smallest width of any structure; None where the shape is smooth all over."""
         return None
 
     def density(

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, whole_number
+from hepstat.checks import whole_number
 from hepstat.errors import InputError
+from hepstat.histogram import Histogram
 from hepstat.kernels.shapes import linear
 from hepstat.shapes.base import KernelForm, Parameter, Shape
 from hepstat.types import Floats
@@ -34,6 +34,7 @@ class Polynomial(Shape):
         if order > 10:
             raise InputError("order", f"is {order}", "Use at most 10")
         self.parameters = tuple(Parameter(f"a{k}", 0.0) for k in range(1, order + 1))
+        self.may_be_negative = order > 0
 
     def kernel_form(self, low: float, high: float, *, orthogonal: bool = False) -> KernelForm:
         """Return the form that kernels take on the range [low, high]."""
@@ -98,23 +99,25 @@ class Template(Shape):
         One axis; contents not negative with a positive sum.
     is_peak : bool, optional
         Whether it stands for a signal, whose yield may become negative.
+
+    Raises
+    ------
+    InputError
+        For several axes, or contents that are negative or all zero.
     """
 
     def __init__(self, histogram: Any, *, is_peak: bool = True) -> None:
-        edges = np.asarray(histogram.axes[0].edges, dtype=float) if len(histogram.axes) == 1 else None
-        if edges is None:
-            raise InputError("histogram", f"has {len(histogram.axes)} axes", "Pass a one-dimensional histogram")
-        self._set(edges, histogram.values())
-        self.is_peak = is_peak
-
-    def _set(self, edges: ArrayLike, contents: ArrayLike) -> None:
-        self.edges, self.contents = finite_array(edges, "histogram edges"), finite_array(contents, "histogram values")
+        h = histogram if isinstance(histogram, Histogram) else Histogram.from_uhi(histogram, assume_poisson=True)
+        if h.ndim != 1:
+            raise InputError("histogram", f"has {h.ndim} axes", "Pass a one-dimensional histogram")
+        self.edges, self.contents = h.axes[0].edges, h.values()
         if self.contents.min() < 0 or not self.contents.sum() > 0:
             raise InputError(
                 "histogram",
                 f"has contents between {self.contents.min():g} and {self.contents.max():g}",
                 "A density needs contents that are not negative and not all zero; merge or drop negative bins",
             )
+        self.is_peak = is_peak
 
     def kernel_form(self, low: float, high: float, *, orthogonal: bool = False) -> KernelForm:
         """Return the form that kernels take on the range [low, high], which the histogram must cover."""

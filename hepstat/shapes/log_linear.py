@@ -11,9 +11,9 @@ from hepstat.kernels.shapes import log_linear
 from hepstat.shapes.base import KernelForm, Parameter, Shape
 from hepstat.types import Floats
 
-_GRID = np.linspace(-1.0, 1.0, 65)[1:-1]  # where the features are made orthogonal, on the range as [-1, 1]
-
 __all__ = ["Dijet", "ExpPolynomial", "Exponential", "LogLinear", "PolyLogExponential", "PowerLaw"]
+
+_GRID = np.linspace(-1.0, 1.0, 65)[1:-1]  # where the features are made orthogonal, on the range as [-1, 1]
 
 
 class LogLinear(Shape):
@@ -23,6 +23,8 @@ class LogLinear(Shape):
     matrix reaches 10^6), so kernels work with an orthogonal basis wherever all parameters float freely, and with
     centred features otherwise. The parameters are those of the formula in both cases.
     """
+
+    _monomial: bool = True
 
     @abstractmethod
     def features(self, x: Floats, low: float, high: float) -> Floats:
@@ -70,8 +72,6 @@ class LogLinear(Shape):
         target = np.log(contents[filled] / np.diff(edges)[filled])
         solution = np.linalg.lstsq(design * root[:, None], target * root, rcond=1e-9)[0]
         return {p.name: float(c) for p, c in zip(self.parameters, solution[1:] / scale, strict=True)}
-
-    _monomial: bool = True
 
 
 class _Monomial(LogLinear):

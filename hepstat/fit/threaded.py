@@ -5,7 +5,7 @@ import numpy as np
 from hepstat.execution import cut, map_ordered
 from hepstat.fit.compiled import Compiled
 from hepstat.kernels import newton
-from hepstat.kernels.fits import BARRIERS, Records, advance, next_stage, sandwich, store
+from hepstat.kernels.fits import Records, advance, sandwich, store
 from hepstat.kernels.model import plane_count
 from hepstat.kernels.unbinned import CHUNK, finish_unbinned, unbinned_integrals, unbinned_partials
 from hepstat.types import Floats
@@ -58,21 +58,13 @@ def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, re
     """Fit all events x (n,) once, filling row 0 of the records; as fit_unbinned_toys does on one thread."""
     problem, centre = compiled.problem, compiled.centres[0]
     state = newton.allocate_state(len(start), len(problem.free))
-    newton.begin(state, start)
+    newton.begin(state, start, 0)
     derivatives = state.trial_gradient, state.trial_gauss, state.trial_rest
     evaluate = _Evaluation(compiled, x, workers)
-    barrier, stage, evaluations = 0.0, 0, 0
     running = True
     while running:
-        value = evaluate(state.trial, weights, barrier, *derivatives)
-        running = advance(state, problem, centre, value)
-        if not running and next_stage(state, stage):
-            evaluations += state.codes[newton.EVALUATIONS]
-            barrier = BARRIERS[stage]
-            newton.begin(state, start if stage == 0 else state.theta)
-            stage += 1
-            running = True
-    state.codes[newton.EVALUATIONS] += evaluations
+        value = evaluate(state.trial, weights, state.numbers[newton.BARRIER], *derivatives)
+        running = advance(state, problem, start, centre, value)
     store(state, problem, 0, records)
     if len(weights):
         evaluate(state.theta, weights * weights, None, *derivatives)

@@ -10,15 +10,17 @@ from hepstat.kernels.constraints import add_constraints
 from hepstat.kernels.entry import window
 from hepstat.kernels.model import Model
 from hepstat.kernels.newton import (
+    BARRIER,
+    EARLIER,
     EDM,
     EVALUATIONS,
-    EVALUATIONS_EXHAUSTED,
-    STALLED,
+    STAGE,
     STATUS,
     VALUE,
     State,
     allocate_state,
     begin,
+    begin_next_stage,
     covariance,
     judge,
     propose,
@@ -27,7 +29,6 @@ from hepstat.kernels.options import borrowing, kernel, part
 from hepstat.kernels.unbinned import unbinned_value
 
 __all__ = [
-    "BARRIERS",
     "Problem",
     "Records",
     "advance",
@@ -35,14 +36,11 @@ __all__ = [
     "change_basis",
     "fit_binned_toys",
     "fit_unbinned_toys",
-    "next_stage",
     "sandwich",
     "store",
 ]
 
 Array = NDArray[np.float64]
-
-BARRIERS = (1e-2, 1e-4, 1e-6, 1e-8, 0.0)  # see next_stage
 
 
 class Problem(NamedTuple):
@@ -105,7 +103,7 @@ def store(state: State, problem: Problem, toy: int, records: Records) -> None:
     records.value[toy] = state.numbers[VALUE]
     records.edm[toy] = state.numbers[EDM]
     records.status[toy] = state.codes[STATUS]
-    records.evaluations[toy] = state.codes[EVALUATIONS]
+    records.evaluations[toy] = state.codes[EARLIER] + state.codes[EVALUATIONS]
 
 
 @borrowing
@@ -116,24 +114,13 @@ def auxiliary(problem: Problem, centre: Array, theta: Array, gradient: Array, ga
 
 
 @borrowing
-def advance(state: State, problem: Problem, centre: Array, value: float) -> bool:
+def advance(state: State, problem: Problem, start: Array, centre: Array, value: float) -> bool:
     """Take the likelihood of the data at the trial point; return whether there is another point to try."""
     value += auxiliary(problem, centre, state.trial, state.trial_gradient, state.trial_gauss, state.trial_rest)
     judge(state, value, problem.max_evaluations)
-    return propose(state, problem.free, problem.lower, problem.upper, problem.tolerance)
-
-
-@borrowing
-def next_stage(state: State, stage: int) -> bool:
-    """Return whether a fit goes on with another barrier, after `stage` barriers so far.
-
-    The expected density may not become negative. A plain descent can get stuck at this wall, where an empty bin pushes
-    its content down to zero with constant force while better points lie along the wall. Such a fit starts again with
-    that many events added to each bin (weight added to each guard point of an unbinned fit), a logarithmic barrier,
-    and follows its minimum as the barrier is lowered to nothing.
-    """
-    stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == EVALUATIONS_EXHAUSTED
-    return stage < len(BARRIERS) and (stage > 0 or stuck)
+    if propose(state, problem.free, problem.lower, problem.upper, problem.tolerance):
+        return True
+    return begin_next_stage(state, start)
 
 
 @kernel
@@ -180,13 +167,12 @@ def _fit_rows(
         beginning = window(start, _row(start, toy), (start.shape[1],))
         if toy == 0 or start.shape[0] > 1:
             start_known = known = NOTHING
-        barrier, stage, evaluations = 0.0, 0, 0
-        begin(state, beginning)
+        begin(state, beginning, 0)
         running = True
         while running:
             for b in range(contents.shape[0]):
-                contents[b] = counts[toy, b] + barrier
-            if stage == 0 and state.codes[EVALUATIONS] == 0:
+                contents[b] = counts[toy, b] + state.numbers[BARRIER]
+            if state.codes[STAGE] == 0 and state.codes[EVALUATIONS] == 0:
                 value = binned_value(
                     model, state.trial, contents, toy_scale, start_known, at_start, gradient, gauss, rest
                 )
@@ -194,14 +180,7 @@ def _fit_rows(
             else:
                 value = binned_value(model, state.trial, contents, toy_scale, known, work, gradient, gauss, rest)
                 known = FIXED_SHAPES
-            running = advance(state, problem, centre, value)
-            if not running and next_stage(state, stage):
-                evaluations += state.codes[EVALUATIONS]
-                barrier = BARRIERS[stage]
-                begin(state, beginning if stage == 0 else state.theta)
-                stage += 1
-                running = True
-        state.codes[EVALUATIONS] += evaluations
+            running = advance(state, problem, beginning, centre, value)
         store(state, problem, toy, records)
 
 
@@ -286,21 +265,14 @@ def fit_unbinned_toys(
         event_weights = weights[slices[toy, 0] : slices[toy, 1]] if weights.shape[0] > 0 else weights
         centre = window(centres, _row(centres, toy), (centres.shape[1],))
         beginning = window(start, _row(start, toy), (n,))
-        barrier, stage, evaluations = 0.0, 0, 0
-        begin(state, beginning)
+        begin(state, beginning, 0)
         running = True
         while running:
+            barrier = state.numbers[BARRIER]
             value = unbinned_value(
                 model, state.trial, events, event_weights, problem.guard, barrier, gradient, gauss, rest
             )
-            running = advance(state, problem, centre, value)
-            if not running and next_stage(state, stage):
-                evaluations += state.codes[EVALUATIONS]
-                barrier = BARRIERS[stage]
-                begin(state, beginning if stage == 0 else state.theta)
-                stage += 1
-                running = True
-        state.codes[EVALUATIONS] += evaluations
+            running = advance(state, problem, beginning, centre, value)
         store(state, problem, toy, records)
         if weights.shape[0] > 0 and records.covariance.shape[0] > 0:
             squares = event_weights * event_weights

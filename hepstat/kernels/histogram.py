@@ -36,8 +36,6 @@ _Array = NDArray[Any]
 _Floats = NDArray[np.float64]
 _Bins = NDArray[np.uint32]
 
-_ONE = np.uint32(1)
-
 
 def axis_tables(edges: _Floats, regular: bool) -> tuple[_Floats, _Floats]:
     """Return (`upper`, `grid`) of an axis with these edges, see the head of this module."""

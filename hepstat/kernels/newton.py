@@ -15,16 +15,23 @@ from numpy.typing import NDArray
 from hepstat.kernels.options import borrowing, kernel, part
 
 __all__ = [
+    "BARRIER",
     "CONVERGED",
+    "EARLIER",
+    "EDM",
+    "EVALUATIONS",
     "EVALUATIONS_EXHAUSTED",
     "HESSIAN_NOT_POSITIVE",
     "NOT_FINITE_AT_START",
-    "RUNNING",
+    "STAGE",
     "STALLED",
+    "STATUS",
     "UNDETERMINED",
+    "VALUE",
     "State",
     "allocate_state",
     "begin",
+    "begin_next_stage",
     "covariance",
     "judge",
     "propose",
@@ -45,8 +52,14 @@ _SMALLEST_DAMPING = 1e-7
 _LARGEST_DAMPING = 1e12
 
 # Entries of State.numbers and State.codes.
-VALUE, DAMPING, PREDICTED, EDM = 0, 1, 2, 3
-STATUS, EVALUATIONS = 0, 1
+VALUE, DAMPING, PREDICTED, EDM, BARRIER = 0, 1, 2, 3, 4
+STATUS, EVALUATIONS, STAGE, EARLIER = 0, 1, 2, 3
+
+# A descent may get stuck at the wall where the expected density reaches zero: an empty bin pushes its content down with
+# constant force while better points lie along the wall. Such a fit starts again with that many events added to each
+# bin (weight added to each guard point of an unbinned fit), a logarithmic barrier, and follows its minimum as the
+# barrier is lowered to nothing.
+BARRIERS = (0.0, 1e-2, 1e-4, 1e-6, 1e-8, 0.0)
 
 
 class State(NamedTuple):
@@ -63,10 +76,10 @@ class State(NamedTuple):
         Factorised Hessian of the floating parameters.
     step, scale, held : (free,)
         Scaled step, scale of each parameter, and 1 for parameters held at a bound.
-    numbers : (4,)
-        Likelihood value, damping, predicted decrease, estimated distance to the minimum.
-    codes : (2,) int64
-        Status and number of evaluations.
+    numbers : (5,)
+        Likelihood value, damping, predicted decrease, estimated distance to the minimum, barrier.
+    codes : (4,) int64
+        Status, number of evaluations in this stage, stage (position in BARRIERS), evaluations in earlier stages.
     """
 
     theta: Array
@@ -101,14 +114,17 @@ def allocate_state(n_parameters: int, n_free: int) -> State:
         np.empty(n_free),
         np.empty(n_free),
         np.empty(n_free),
-        np.empty(4),
-        np.empty(2, np.int64),
+        np.empty(5),
+        np.empty(4, np.int64),
     )
 
 
 @borrowing
-def begin(state: State, start: Array) -> None:
-    """Set the starting point: theta and the first trial point."""
+def begin(state: State, start: Array, stage: int) -> None:
+    """Set the starting point of a stage, 0 for a new fit: theta and the first trial point."""
+    state.codes[EARLIER] = state.codes[EARLIER] + state.codes[EVALUATIONS] if stage > 0 else 0
+    state.codes[STAGE] = stage
+    state.numbers[BARRIER] = BARRIERS[stage]
     for i in range(start.shape[0]):
         state.theta[i] = start[i]
         state.trial[i] = start[i]
@@ -270,6 +286,17 @@ def _all_finite(gradient: Array, gauss: Array, rest: Array) -> bool:
         for j in range(gradient.shape[0]):
             total += abs(gauss[i, j]) + abs(rest[i, j])
     return bool(np.isfinite(total))
+
+
+@borrowing
+def begin_next_stage(state: State, start: Array) -> bool:
+    """Start again with the next barrier if this fit got stuck, or has one already; return whether it did."""
+    stage = state.codes[STAGE] + 1
+    stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == EVALUATIONS_EXHAUSTED
+    if stage == len(BARRIERS) or (stage == 1 and not stuck):
+        return False
+    begin(state, start if stage == 1 else state.theta, stage)
+    return True
 
 
 @borrowing

@@ -56,8 +56,10 @@ def rising_edges(value: ArrayLike, name: str = "edges") -> Floats:
 
 
 def finite_number(value: Any, name: str) -> float:
-    """Return `value` as a finite float, or raise :class:`InputError`."""
+    """Return `value` as a finite float, or raise :class:`InputError`; text and truth values are no numbers."""
     try:
+        if isinstance(value, str | bytes | bool):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise InputError(name, f"is {value!r}, not a number", "Pass one finite number") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import fields
-from typing import Any, Self
+from types import NoneType, UnionType
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -62,7 +63,8 @@ class Record:
         if set(entries) != wanted:
             odd = ", ".join(sorted(set(entries) ^ wanted))
             raise InputError("entries", f"do not match {cls.__name__}: {odd}", "Pass what to_dict returned")
-        return cls(**{name: _rich(entry) for name, entry in entries.items()})
+        kinds = get_type_hints(cls)
+        return cls(**{name: _rich(entry, kinds[name]) for name, entry in entries.items()})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -82,17 +84,18 @@ class Record:
         return cls.from_dict(entries)
 
 
-def _rich(entry: Any) -> Any:
-    """Turn lists back into arrays (null is NaN), or into tuples where they hold text."""
-    if not isinstance(entry, list):
-        return entry
-    flat = _flat(entry)
-    if any(isinstance(value, str) for value in flat):
+def _rich(entry: Any, kind: Any) -> Any:
+    """Turn an entry back into what the field's annotation says; null stands for NaN where a number is wanted."""
+    origin = get_origin(kind)
+    if origin is np.ndarray:
+        dtype = get_args(get_args(kind)[1])[0]
+        return np.array(entry, dtype=np.bool_ if dtype is np.bool_ else np.float64)
+    if origin is tuple:
         return tuple(entry)
-    if flat and all(isinstance(value, bool) for value in flat):
-        return np.array(entry, dtype=bool)
-    return np.array(entry, dtype=np.float64)
-
-
-def _flat(entry: list[Any]) -> list[Any]:
-    return [value for item in entry for value in (_flat(item) if isinstance(item, list) else [item])]
+    if origin is dict:
+        return {name: _rich(value, get_args(kind)[1]) for name, value in entry.items()}
+    if origin in (Union, UnionType):
+        return None if entry is None else _rich(entry, next(k for k in get_args(kind) if k is not NoneType))
+    if kind is float:
+        return math.nan if entry is None else float(entry)
+    return entry

@@ -127,7 +127,7 @@ def test_sample() -> None:
     cdf = np.concatenate([[0.0], np.cumsum(spectrum.expected(grid))]) / spectrum.expected(grid).sum()
     assert scipy.stats.kstest(fine, lambda t: np.interp(t, grid, cdf)).pvalue > 1e-3
     with pytest.raises(InputError, match=r"^values: make the density negative"):
-        spectrum.sample({"n_signal": -4000.0})
+        spectrum.sample({"n_signal": -4000.0}, rng=1)
 
 
 def test_sample_of_a_template() -> None:
@@ -193,7 +193,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "falling edges": (lambda: peak_on_slope().expected([160.0, 140.0]), "(edges|range)"),
     "NaN edges": (lambda: peak_on_slope().expected([np.nan, 140.0]), "edges: has 1 NaN"),
     "text as seed": (lambda: peak_on_slope().sample(rng="abc"), "rng: is 'abc'"),
-    "zero bins": (lambda: peak_on_slope().sample(bins=0), "bins"),
+    "zero bins": (lambda: peak_on_slope().sample(rng=1, bins=0), "bins"),
     "lengths": (lambda: peak_on_slope().guess(EDGES, np.ones(3)), "contents"),
     "NaN contents": (lambda: peak_on_slope().guess(EDGES, np.full(36, np.nan)), "contents: has 36 NaN"),
 }

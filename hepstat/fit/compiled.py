@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from hepstat.shapes.quadrature import quadrature
 from hepstat.shapes.spectrum import Spectrum
 from hepstat.types import Floats
 
-__all__ = ["Compiled", "compile_spectrum"]
+__all__ = ["Compiled", "compile_spectrum", "quadrature_scale"]
 
 _TOLERANCE = 1e-8  # estimated distance to the minimum, in units of the negative log-likelihood
 _MOST_EVALUATIONS = 500
@@ -46,6 +47,8 @@ class Compiled:
     spectrum : Spectrum
     edges : (bins + 1,)
         Of the bins, or of the range for an unbinned fit.
+    scale : float
+        Smallest structure that the quadratures resolve, infinite where none is needed.
     model : Model
     problem : Problem
     centres : (1, constraints)
@@ -57,6 +60,7 @@ class Compiled:
 
     spectrum: Spectrum
     edges: Floats
+    scale: float
     model: Model
     problem: Problem
     centres: Floats
@@ -124,20 +128,30 @@ def _shape_values(spectrum: Spectrum, component: str) -> dict[str, float]:
     return {p.name: spectrum.values[n] for p, n in zip(own, spectrum.names_of(component), strict=True)}
 
 
-def _quadrature(spectrum: Spectrum, edges: Floats) -> tuple[Floats, Floats]:
+def quadrature_scale(spectrum: Spectrum, values: Mapping[str, Any]) -> Any:
+    """Return the smallest structure of the components integrated by quadrature, infinite where all are smooth.
+
+    Values may be arrays; the scale is then that of each entry.
+    """
+    low, high = spectrum.range
+    smallest: Any = np.inf
+    for name, shape in spectrum.components.items():
+        own = zip(shape.parameters, spectrum.names_of(name), strict=True)
+        scale = shape.scale({p.name: values[full] for p, full in own})
+        if scale is not None and shape.kernel_form(low, high).cumulative is None:
+            smallest = np.minimum(smallest, scale)
+    return smallest
+
+
+def _quadrature(spectrum: Spectrum, edges: Floats, scale: float) -> tuple[Floats, Floats]:
     """Return nodes and weights good enough for all components without a closed integral."""
     low, high = spectrum.range
-    scales, steepness = [], 0.0
+    steepness = 0.0
     for name, shape in spectrum.components.items():
         form, values = shape.kernel_form(low, high), _shape_values(spectrum, name)
-        if form.cumulative is not None:
-            continue
-        scale = shape.scale(values)
-        if scale is None:
+        if form.cumulative is None and shape.scale(values) is None:
             steepness = max(steepness, form.steepness(np.array(list(values.values())), low, high))
-        else:
-            scales.append(scale)
-    return quadrature(edges, min(scales) if scales else None, steepness)
+    return quadrature(edges, scale if np.isfinite(scale) else None, steepness)
 
 
 def _guard(spectrum: Spectrum) -> Floats:
@@ -157,15 +171,19 @@ def _guard(spectrum: Spectrum) -> Floats:
     return np.linspace(low, high, n + 1)
 
 
-def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None) -> Compiled:
-    """Return the spectrum compiled for bins, or for events if there are no edges."""
+def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None, *, scale: float = np.inf) -> Compiled:
+    """Return the spectrum compiled for bins, or for events if there are no edges.
+
+    Quadratures resolve structures of the smaller of `scale` and that of the spectrum's values.
+    """
     names = spectrum.names
     if len(names) > _MOST_PARAMETERS:
         raise InputError("spectrum", f"has {len(names)} parameters", f"Use at most {_MOST_PARAMETERS}")
     position = {name: i for i, name in enumerate(names)}
     binned = edges is not None
     bin_edges = np.asarray(spectrum.range, dtype=float) if edges is None else edges
-    nodes, weights = _quadrature(spectrum, bin_edges)
+    scale = min(scale, float(quadrature_scale(spectrum, spectrum.values)))
+    nodes, weights = _quadrature(spectrum, bin_edges, scale)
     table = np.zeros((len(spectrum.components), TABLE_WIDTH), np.int64)
     index: list[int] = []
     consts: list[Floats] = []
@@ -217,4 +235,4 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None) -> Compile
         _MOST_EVALUATIONS,
     )
     centres = np.array([[c.centre for c in spectrum.constraints]], dtype=np.float64)
-    return Compiled(spectrum, bin_edges, model, problem, centres, tuple(forms), tuple(blocks))
+    return Compiled(spectrum, bin_edges, scale, model, problem, centres, tuple(forms), tuple(blocks))

@@ -12,7 +12,17 @@ from hepstat.histogram import Histogram, Regular
 from hepstat.shapes.spectrum import Spectrum
 from hepstat.types import Bools, Floats
 
-__all__ = ["Bins", "Events", "poisson_scale", "take_bins", "take_data", "take_events"]
+__all__ = [
+    "Bins",
+    "Events",
+    "check_bins",
+    "check_enough_bins",
+    "is_histogram",
+    "poisson_scale",
+    "take_data",
+    "take_events",
+    "used_scale",
+]
 
 _DISPLAY_BINS = 100
 
@@ -37,7 +47,7 @@ class Bins:
     @property
     def scale(self) -> Floats:
         """Factor (bins,) of each bin's likelihood: 1 for counts, Bohm-Zech for weighted events, 0 if left out."""
-        return np.where(self.used, poisson_scale(self.contents, self.variances), 0.0)
+        return used_scale(self.contents, self.variances, self.used)
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,30 @@ def poisson_scale(contents: Floats, variances: Floats) -> Floats:
     """Return sum w / sum w^2 of every bin, for the scaled Poisson likelihood (Bohm, Zech, NIM A 748 (2014) 1).
 
     Bins without events take the value of all bins together.
+
+    Parameters
+    ----------
+    contents, variances : (bins,) or (toys, bins)
     """
-    overall = contents.sum() / variances.sum() if variances.sum() > 0 else 1.0
+    squares = variances.sum(axis=-1, keepdims=True)
+    overall = np.where(squares > 0, contents.sum(axis=-1, keepdims=True) / np.where(squares > 0, squares, 1.0), 1.0)
     known = (variances > 0) & (contents > 0)
     return np.where(known, contents / np.where(known, variances, 1.0), overall)
+
+
+def check_enough_bins(spectrum: Spectrum, n_used: int) -> None:
+    """Refuse more floating parameters than there are bins and constraints to determine them."""
+    if len(spectrum.floating) > n_used + len(spectrum.constraints):
+        raise InputError(
+            "spectrum",
+            f"has {len(spectrum.floating)} floating parameters for {n_used} bins",
+            "Fix parameters, use more bins, or fit the events unbinned",
+        )
+
+
+def is_histogram(data: Any) -> bool:
+    """Whether data look like a histogram with the UHI protocol."""
+    return hasattr(data, "axes") and hasattr(data, "values")
 
 
 def take_bins(histogram: Any, spectrum: Spectrum, blind: tuple[float, float] | None) -> Bins:
@@ -112,6 +142,11 @@ def check_bins(edges: Floats, contents: Floats, variances: Floats, blind: tuple[
     return Bins(edges, contents, variances, used)
 
 
+def used_scale(contents: Floats, variances: Floats, used: Bools) -> Floats:
+    """Return :func:`poisson_scale` of the used bins, which nothing in the others has influence on, and 0 for these."""
+    return np.where(used, poisson_scale(np.where(used, contents, 0.0), np.where(used, variances, 0.0)), 0.0)
+
+
 def take_events(
     events: ArrayLike, weights: ArrayLike | None, spectrum: Spectrum, blind: tuple[float, float] | None = None
 ) -> Events:
@@ -147,7 +182,7 @@ def take_data(
     data: Any, weights: ArrayLike | None, spectrum: Spectrum, blind: tuple[float, float] | None
 ) -> Bins | Events:
     """Return bins for a histogram, events for anything else."""
-    if hasattr(data, "axes") and hasattr(data, "values"):
+    if is_histogram(data):
         if weights is not None:
             raise InputError("weights", "are given with a histogram", "Fill the histogram with the weights instead")
         return take_bins(data, spectrum, blind)

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
-from hepstat.fit.compiled import Compiled, compile_spectrum
-from hepstat.fit.data import Bins, Events, take_data
+from hepstat.fit.compiled import compile_spectrum, quadrature_scale
+from hepstat.fit.data import Bins, Events, check_enough_bins, take_data
 from hepstat.fit.records import empty_records, make_table
 from hepstat.fit.result import STATUS_TEXT, FitResult, FitTable
 from hepstat.fit.threaded import fit_events
+from hepstat.kernels import newton
 from hepstat.kernels.binned import NOTHING, allocate_binned, binned_value
 from hepstat.kernels.fits import Records, auxiliary, fit_binned_toys, fit_unbinned_toys
 from hepstat.kernels.unbinned import unbinned_value
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BinnedLikelihood", "Likelihood", "UnbinnedLikelihood", "fit", "likelihood"]
 
+_MOST_COMPILATIONS = 3  # with finer integrals, where a width shrinks on the way
 _MANY_EVENTS = 50_000  # below, handing work to threads costs more than it saves
 
 
@@ -43,10 +45,11 @@ class Likelihood(ABC):
 
     covariance_kind = "hessian"
 
-    def __init__(self, spectrum: Spectrum, compiled: Compiled) -> None:
+    def __init__(self, spectrum: Spectrum, edges: Floats | None) -> None:
         self.spectrum = spectrum
         self.names = spectrum.names
-        self._compiled = compiled
+        self._compiled_edges = edges
+        self._compiled = compile_spectrum(spectrum, edges)
 
     @property
     @abstractmethod
@@ -78,7 +81,7 @@ class Likelihood(ABC):
         """
         theta = self._in_order(values)
         n = theta.size
-        gradient, gauss, rest = np.empty(n), np.empty((n, n)), np.empty((n, n))
+        gradient, gauss, rest = np.full(n, np.nan), np.full((n, n), np.nan), np.full((n, n), np.nan)
         point = self._compiled.coordinates(theta[None, :])[0]
         value = self._evaluate(point, gradient, gauss, rest)
         problem = self._compiled.problem
@@ -94,10 +97,24 @@ class Likelihood(ABC):
     def fit(self, *, start: Mapping[str, float] | None = None, workers: int = 1) -> FitResult:
         """Return the minimum, see :func:`fit`."""
         workers = whole_number(workers, "workers", at_least=1)
+        candidates = self._candidates(start)
+        narrowest = min(float(quadrature_scale(self.spectrum, candidate)) for candidate in candidates)
+        for _ in range(_MOST_COMPILATIONS):
+            if narrowest < self._compiled.scale:
+                self._compiled = compile_spectrum(self.spectrum, self._compiled_edges, scale=0.5 * narrowest)
+            table = self._best_of(candidates, workers)
+            if table.status[0] != newton.UNRESOLVED:
+                break
+            reached = {name: float(column[0]) for name, column in table.values.items()}
+            narrowest = max(float(quadrature_scale(self.spectrum, reached)), 0.1 * self._compiled.scale)
+        return self._result(table)
+
+    def _best_of(self, candidates: Sequence[Mapping[str, float]], workers: int) -> FitTable:
+        """Fit from each starting point until one succeeds; return that, or else the lowest."""
         best: FitTable | None = None
-        for point in self._starting_points(start):
+        for candidate in candidates:
             records = empty_records(1, len(self.names), True)
-            self._fit(point, records, workers)
+            self._fit(self._compiled.coordinates(self._in_order(candidate)[None, :]), records, workers)
             self._compiled.raise_callback_errors()
             table = make_table(self._compiled, records)
             if best is None or (table.valid[0], -table.nll[0]) > (best.valid[0], -best.nll[0]):
@@ -105,10 +122,10 @@ class Likelihood(ABC):
             if table.valid[0]:
                 break
         assert best is not None
-        return self._result(best)
+        return best
 
-    def _starting_points(self, start: Mapping[str, float] | None) -> list[Floats]:
-        """Return the points to start from, the most promising first, in the kernels' coordinates."""
+    def _candidates(self, start: Mapping[str, float] | None) -> list[dict[str, float]]:
+        """Return the points to start from, the most promising first."""
         given: dict[str, float] = {}
         if start is not None:
             for name in start:
@@ -120,11 +137,11 @@ class Likelihood(ABC):
             candidates = [{**self.spectrum.values, **given}]
         else:
             guessed = self.guess().values
-            own = {name: value for name, value in self.spectrum.values.items() if not name.startswith("n_")}
+            own = {name: value for name, value in self.spectrum.values.items() if name not in self.spectrum.yields}
             candidates = [{**guessed, **given}, {**guessed, **own, **given}]
             if self._peaks_float():
                 candidates.sort(key=self._coarse_value)
-        return [self._compiled.coordinates(self._in_order(candidate)[None, :]) for candidate in candidates]
+        return candidates
 
     def _peaks_float(self) -> bool:
         """Whether the shape of a peak floats, so that there may be several minima."""
@@ -183,7 +200,25 @@ class Likelihood(ABC):
             expected=expected,
             used=bins.used,
             binned=bool(np.isfinite(self.n_data)),
+            n_constraints=sum(c.name in self.spectrum.floating for c in self.spectrum.constraints),
+            constraint_chi2=self._constraint_chi2(values),
         )
+
+    def _constraint_chi2(self, values: Mapping[str, float]) -> float:
+        """Return twice the drop of the auxiliary likelihoods from their best."""
+        total = 0.0
+        for c in self.spectrum.constraints:
+            t = values[c.name]
+            if c.name not in self.spectrum.floating:
+                continue
+            if c.kind == "gaussian":
+                total += ((t - c.centre) / c.width) ** 2
+            elif c.kind == "log_normal":
+                total += (np.log(t / c.centre) / np.log(c.width)) ** 2 if t > 0 else np.inf
+            else:
+                mu = c.width * t
+                total += 2.0 * (mu - c.centre + (c.centre * np.log(c.centre / mu) if c.centre > 0 else 0.0))
+        return float(total)
 
     def cost(self) -> "LikelihoodCost":
         """Return twice this function of the floating parameters as an iminuit cost function."""
@@ -211,13 +246,8 @@ class BinnedLikelihood(Likelihood):
 
     def __init__(self, spectrum: Spectrum, bins: Bins) -> None:
         n_used = int(bins.used.sum())
-        if len(spectrum.floating) > n_used + len(spectrum.constraints):
-            raise InputError(
-                "spectrum",
-                f"has {len(spectrum.floating)} floating parameters for {n_used} bins",
-                "Fix parameters, use more bins, or fit the events unbinned",
-            )
-        super().__init__(spectrum, compile_spectrum(spectrum, bins.edges))
+        check_enough_bins(spectrum, n_used)
+        super().__init__(spectrum, bins.edges)
         self._bins = bins
         self._scale = bins.scale
         if not np.array_equal(self._scale[bins.used], np.ones(n_used)):
@@ -265,7 +295,7 @@ class UnbinnedLikelihood(Likelihood):
     """
 
     def __init__(self, spectrum: Spectrum, events: Events) -> None:
-        super().__init__(spectrum, compile_spectrum(spectrum))
+        super().__init__(spectrum, None)
         self._x = events.x
         self._weights = np.empty(0) if events.weights is None else events.weights
         self._events = events

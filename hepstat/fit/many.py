@@ -10,8 +10,17 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array, rising_edges, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import cut, map_ordered
-from hepstat.fit.compiled import Compiled, compile_spectrum
-from hepstat.fit.data import Bins, Events, check_bins, poisson_scale, take_data, take_events
+from hepstat.fit.compiled import Compiled, compile_spectrum, quadrature_scale
+from hepstat.fit.data import (
+    Bins,
+    Events,
+    check_bins,
+    check_enough_bins,
+    is_histogram,
+    take_data,
+    take_events,
+    used_scale,
+)
 from hepstat.fit.records import empty_records, make_table, part
 from hepstat.fit.result import FitTable
 from hepstat.kernels.fits import fit_binned_toys, fit_unbinned_toys
@@ -81,7 +90,7 @@ def fit_many(
         return _fit_bins(spectrum, data, columns, covariance, workers, progress)
     if variances is not None:
         raise InputError("variances", "are given without edges", "Pass counts as an array together with edges")
-    single = hasattr(toys, "axes") or _is_flat(toys)
+    single = is_histogram(toys) or _is_flat(toys)
     if single:
         one = take_data(toys, weights, spectrum, blind)
         if isinstance(one, Bins):
@@ -156,8 +165,7 @@ def _counts(
     squares = finite_array(variances, "variances", ndim=2)
     if squares.shape != contents.shape or (squares < 0).any():
         raise InputError("variances", f"has shape {squares.shape}", f"Pass {contents.shape} numbers, none negative")
-    scale = np.array([poisson_scale(n, v) for n, v in zip(contents, squares, strict=True)])
-    return _BinSets(bin_edges, contents, np.ascontiguousarray(scale * used))
+    return _BinSets(bin_edges, contents, np.ascontiguousarray(used_scale(contents, squares, used)))
 
 
 def _columns(spectrum: Spectrum, values: Mapping[str, ArrayLike] | None) -> dict[str, Floats]:
@@ -173,6 +181,11 @@ def _columns(spectrum: Spectrum, values: Mapping[str, ArrayLike] | None) -> dict
     return columns
 
 
+def _narrowest(spectrum: Spectrum, columns: Mapping[str, Floats]) -> float:
+    """Return the smallest structure at the given values."""
+    return float(np.min(quadrature_scale(spectrum, {**spectrum.values, **columns})))
+
+
 def _starts(compiled: Compiled, columns: Mapping[str, Floats], edges: Floats, contents: Floats, n_data: int) -> Floats:
     """Return the starting points (fits or 1, parameters) in the kernels' coordinates."""
     spectrum = compiled.spectrum
@@ -180,7 +193,7 @@ def _starts(compiled: Compiled, columns: Mapping[str, Floats], edges: Floats, co
     untouched = [
         name
         for name in spectrum.floating
-        if name.startswith("n_") and name not in columns and spectrum.parameters[name].value == 1.0
+        if name in spectrum.yields and name not in columns and spectrum.parameters[name].value == 1.0
     ]
     n = max([1, *(len(column) for column in columns.values())])
     if n_data > 1 and n not in (1, n_data):
@@ -213,14 +226,8 @@ def _fit_bins(
     workers: int,
     progress: str | None,
 ) -> FitTable:
-    compiled = compile_spectrum(spectrum, data.edges)
-    n_used = int((data.scale > 0).any(axis=0).sum())
-    if len(spectrum.floating) > n_used + len(spectrum.constraints):
-        raise InputError(
-            "spectrum",
-            f"has {len(spectrum.floating)} floating parameters for {n_used} bins",
-            "Fix parameters, use more bins, or fit the events unbinned",
-        )
+    compiled = compile_spectrum(spectrum, data.edges, scale=_narrowest(spectrum, columns))
+    check_enough_bins(spectrum, int((data.scale > 0).any(axis=0).sum()))
     n_data = len(data.contents)
     start = _starts(compiled, columns, data.edges, data.contents.mean(axis=0), n_data)
     n = max(n_data, len(start))
@@ -248,7 +255,7 @@ def _fit_events(
     workers: int,
     progress: str | None,
 ) -> FitTable:
-    compiled = compile_spectrum(spectrum)
+    compiled = compile_spectrum(spectrum, scale=_narrowest(spectrum, columns))
     weighted = [events.weights is not None for events in sets]
     if any(weighted) and not all(weighted):
         raise InputError("weights", "are given for some toys only", "Give weights for all toys or for none")

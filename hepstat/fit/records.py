@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from hepstat.fit.compiled import Compiled
+from hepstat.fit.compiled import Compiled, quadrature_scale
 from hepstat.fit.result import FitTable
+from hepstat.kernels import newton
 from hepstat.kernels.fits import Records
 
 __all__ = ["empty_records", "make_table", "part"]
@@ -30,14 +31,19 @@ def part(records: Records, start: int, stop: int) -> Records:
 def make_table(compiled: Compiled, records: Records) -> FitTable:
     """Return the records as a table in the user's parameters; the records themselves are used up."""
     compiled.transform_back(records.theta, records.covariance)
+    names = compiled.spectrum.names
+    scales = quadrature_scale(compiled.spectrum, {name: records.theta[:, i] for i, name in enumerate(names)})
+    status = np.where(
+        (scales < 0.5 * compiled.scale) & (records.status == newton.CONVERGED), newton.UNRESOLVED, records.status
+    )
     bits = np.arange(len(compiled.spectrum.names))
     return FitTable(
-        compiled.spectrum.names,
+        names,
         records.theta,
         records.covariance if len(records.covariance) else None,
         records.value,
         records.edm,
-        records.status,
+        status,
         records.evaluations,
         (records.at_limit[:, None] >> bits & 1).astype(bool),
     )

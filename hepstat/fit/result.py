@@ -1,14 +1,13 @@
 """What a fit returns: frozen, readable, and able to go to JSON and back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from hepstat.errors import InputError
 from hepstat.kernels import newton
-from hepstat.record import plain
+from hepstat.record import Record
 from hepstat.types import Bools, Floats, Ints
 
 __all__ = ["STATUS_TEXT", "FitResult", "FitTable"]
@@ -21,12 +20,13 @@ STATUS_TEXT: Mapping[int, str] = {
     newton.STALLED: "stuck, most likely at the edge where the density reaches zero: no errors there",
     newton.NOT_FINITE_AT_START: "likelihood not finite at the starting values",
     newton.UNDETERMINED: "converged; nothing depends on some parameter there, whose error is NaN",
+    newton.UNRESOLVED: "a width became narrower than integrals resolve: start it closer to where it ends, or limit it",
     newton.HESSIAN_NOT_POSITIVE: "converged where the Hessian is not positive definite, so there are no errors",
 }
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Record):
     """Result of one fit.
 
     Attributes
@@ -57,6 +57,10 @@ class FitResult:
     used : (bins,) ndarray of bool
         Bins that took part.
     binned : bool
+    n_constraints : int
+        Constraints on floating parameters.
+    constraint_chi2 : float
+        Twice the drop of their likelihoods from their best: the squared pulls, for Gaussian ones.
     """
 
     names: tuple[str, ...]
@@ -77,6 +81,8 @@ class FitResult:
     expected: Floats = field(repr=False)
     used: Bools = field(repr=False)
     binned: bool
+    n_constraints: int = 0
+    constraint_chi2: float = 0.0
 
     @property
     def n_floating(self) -> int:
@@ -91,29 +97,6 @@ class FitResult:
         out = self.covariance / np.outer(safe, safe)
         np.fill_diagonal(out, 1.0)
         return np.asarray(out)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers; numbers that JSON lacks become None."""
-        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
-
-    def to_json(self) -> str:
-        """Return the result as a JSON object."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> "FitResult":
-        """Return the result that :meth:`to_json` wrote."""
-        raw = json.loads(text)
-        for name in ("covariance", "edges", "observed", "variances", "expected"):
-            raw[name] = np.array(raw[name], dtype=float)
-        raw["used"] = np.array(raw["used"], dtype=bool)
-        for name in ("names", "at_limit", "floating"):
-            raw[name] = tuple(raw[name])
-        for name in ("values", "errors"):
-            raw[name] = {key: _number(value) for key, value in raw[name].items()}
-        for name in ("nll", "edm"):
-            raw[name] = _number(raw[name])
-        return cls(**raw)
 
     def __eq__(self, other: object) -> bool:
         """Whether all numbers agree."""
@@ -176,7 +159,7 @@ class FitTable:
     def errors(self) -> dict[str, Floats]:
         """Standard deviation of each parameter, (toys,); NaN where a fit has no positive definite Hessian."""
         if self.covariance is None:
-            raise AttributeError("errors: the fits were run with covariance=False. Run them with covariance=True.")
+            raise InputError("covariance", "was not kept by these fits", "Run fit_many with covariance=True")
         with np.errstate(invalid="ignore"):
             sigma = np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return {name: sigma[:, i] for i, name in enumerate(self.names)}
@@ -189,7 +172,3 @@ class FitTable:
     def __repr__(self) -> str:
         """Show the number of fits and failures."""
         return f"FitTable({len(self)} fits, {int(self.valid.sum())} valid, parameters {', '.join(self.names)})"
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

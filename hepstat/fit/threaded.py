@@ -5,7 +5,7 @@ import numpy as np
 from hepstat.execution import cut, map_ordered
 from hepstat.fit.compiled import Compiled
 from hepstat.kernels import newton
-from hepstat.kernels.fits import Records, advance, sandwich, store
+from hepstat.kernels.fits import Records, advance, auxiliary, sandwich, store
 from hepstat.kernels.model import plane_count
 from hepstat.kernels.unbinned import CHUNK, finish_unbinned, unbinned_integrals, unbinned_partials
 from hepstat.types import Floats
@@ -68,6 +68,7 @@ def fit_events(compiled: Compiled, x: Floats, weights: Floats, start: Floats, re
     store(state, problem, 0, records)
     if len(weights):
         evaluate(state.theta, weights * weights, None, *derivatives)
+        auxiliary(problem, centre, state.theta, *derivatives)
         _, gauss, rest = derivatives
         sandwich(records.covariance[0], gauss, rest)
         records.covariance[0] = gauss

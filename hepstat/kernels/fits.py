@@ -192,13 +192,15 @@ def sandwich(left: Array, middle: Array, half: Array) -> None:
         for j in range(n):
             half[i, j] = 0.0
         for k in range(n):
-            for j in range(n):
-                half[i, j] += left[i, k] * middle[k, j]
+            if left[i, k] != 0.0:  # so that an unknown variance, NaN, stays where it is
+                for j in range(n):
+                    half[i, j] += left[i, k] * middle[k, j]
     for i in range(n):
         for j in range(n):
             total = 0.0
             for k in range(n):
-                total += half[i, k] * left[j, k]
+                if left[j, k] != 0.0:
+                    total += half[i, k] * left[j, k]
             middle[i, j] = total
 
 
@@ -245,7 +247,8 @@ def fit_unbinned_toys(
     """Fit every slice of the events; of weighted events with sandwich-corrected covariance.
 
     The covariance of weighted events is H^-1 D H^-1, with D the sum over events of w^2 times the products of the
-    derivatives of the logarithm of the density (Langenbruch, EPJ C 82 (2022) 393, arXiv:1911.01303, eq. 18).
+    derivatives of the logarithm of the density (Langenbruch, EPJ C 82 (2022) 393, arXiv:1911.01303, eq. 18), to which
+    constraints add their information.
 
     Parameters
     ----------
@@ -277,5 +280,6 @@ def fit_unbinned_toys(
         if weights.shape[0] > 0 and records.covariance.shape[0] > 0:
             squares = event_weights * event_weights
             unbinned_value(model, state.theta, events, squares, problem.guard[:0], 0.0, gradient, gauss, rest)
+            auxiliary(problem, centre, state.theta, gradient, gauss, rest)
             sandwich(records.covariance[toy], gauss, rest)
             records.covariance[toy] = gauss

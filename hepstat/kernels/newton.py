@@ -27,6 +27,7 @@ __all__ = [
     "STALLED",
     "STATUS",
     "UNDETERMINED",
+    "UNRESOLVED",
     "VALUE",
     "State",
     "allocate_state",
@@ -46,6 +47,7 @@ STALLED = 2
 NOT_FINITE_AT_START = 3
 HESSIAN_NOT_POSITIVE = 4
 UNDETERMINED = 5
+UNRESOLVED = 6  # set where results are put together: a width became too narrow for the quadrature
 
 _SINGULAR = 1e-13  # smallest pivot of a matrix with unit diagonal that counts as positive
 _SMALLEST_DAMPING = 1e-7
@@ -199,6 +201,9 @@ def _fill_matrix(state: State, free: NDArray[np.int64], full: float, damping: fl
             entry = state.gauss[free[i], free[j]] + full * state.rest[free[i], free[j]]
             decoupled = state.held[i] + state.held[j] > 0.0
             state.matrix[i, j] = 0.0 if decoupled else entry * state.scale[i] * state.scale[j]
+        straight = not state.gauss[free[i], free[i]] > 0.0 and state.rest[free[i], free[i]] == 0.0
+        if straight:
+            state.matrix[i, i] = 1.0
         state.matrix[i, i] = 1.0 if state.held[i] > 0.0 else state.matrix[i, i] + damping
 
 
@@ -213,9 +218,12 @@ def _hold(state: State, free: NDArray[np.int64], lower: Array, upper: Array) -> 
         diagonal = state.gauss[at, at]
         if not diagonal > 0.0:
             diagonal = abs(state.rest[at, at])
-        flat = not diagonal > 0.0  # nothing depends on this parameter here
+        flat = not diagonal > 0.0 and slope == 0.0  # nothing depends on this parameter here
         state.held[i] = 1.0 if low or high or flat else 0.0
-        state.scale[i] = 1.0 if flat else 1.0 / np.sqrt(diagonal)
+        if diagonal > 0.0:
+            state.scale[i] = 1.0 / np.sqrt(diagonal)
+        else:  # a slope without curvature, as of a yield where no events are: the step is of the size of the parameter
+            state.scale[i] = np.sqrt(max(abs(state.theta[at]), 1.0) / max(abs(slope), 1e-300)) if slope != 0.0 else 1.0
 
 
 @borrowing
@@ -332,17 +340,21 @@ def judge(state: State, value: float, max_evaluations: int) -> None:
 def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array, out: Array) -> int:
     """Fill out (parameters, parameters) with the inverse full Hessian; return the parameters at limits, a bit each.
 
-    Fixed parameters and those at a limit with their gradient pointing outwards have zeros. Where the Hessian of the
+    Fixed parameters and those at a limit with their gradient pointing outwards have zeros. A fit that has not converged
+    has NaN everywhere. Where the Hessian of the
     others is not positive definite, the status CONVERGED becomes HESSIAN_NOT_POSITIVE and all entries are NaN. Where
     nothing depends on a parameter, as on the position of a peak whose yield is at zero, its variance is NaN and the
     status becomes UNDETERMINED.
     """
     n = free.shape[0]
-    _hold(state, free, lower, upper)
     at_limit = 0
+    converged = state.codes[STATUS] == CONVERGED
     for i in range(out.shape[0]):
         for j in range(out.shape[0]):
-            out[i, j] = 0.0
+            out[i, j] = 0.0 if converged else np.nan
+    if not converged:
+        return 0
+    _hold(state, free, lower, upper)
     _fill_matrix(state, free, 1.0, 0.0)
     positive = _factorise(state.matrix)
     if positive:
@@ -359,9 +371,8 @@ def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array
         elif state.held[i] > 0.0:
             out[at, at] = np.nan
             undetermined = True
-    if state.codes[STATUS] == CONVERGED:
-        if not positive:
-            state.codes[STATUS] = HESSIAN_NOT_POSITIVE
-        elif undetermined:
-            state.codes[STATUS] = UNDETERMINED
+    if not positive:
+        state.codes[STATUS] = HESSIAN_NOT_POSITIVE
+    elif undetermined:
+        state.codes[STATUS] = UNDETERMINED
     return at_limit

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -148,8 +149,11 @@ class Shape(ABC):
     def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
         """Return starting values for contents (bins,) between edges (bins + 1,); those of a peak on a background."""
 
-    def scale(self, values: Mapping[str, float]) -> float | None:
-        """Return the smallest width of any structure; None where the shape is smooth all over."""
+    def scale(self, values: Mapping[str, Any]) -> Any:
+        """Return the smallest width of any structure; None where the shape is smooth all over.
+
+        Values may be arrays; the width is then an array, too.
+        """
         return None
 
     def density(

@@ -56,7 +56,7 @@ class CustomShape(Shape):
         self.is_peak = is_peak
         self.resolution = None if resolution is None else positive_number(resolution, "resolution")
 
-    def scale(self, values: Mapping[str, float]) -> float | None:
+    def scale(self, values: Mapping[str, Any]) -> float | None:
         """Return the resolution that was given."""
         return self.resolution
 

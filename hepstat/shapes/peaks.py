@@ -1,6 +1,7 @@
 """Signal shapes: a peak somewhere, with one or more widths."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -47,9 +48,9 @@ class Peak(Shape):
         """Return the form that kernels take, which does not depend on the range."""
         return KernelForm(self._kernels.density, cumulative=getattr(self._kernels, "cumulative", None))
 
-    def scale(self, values: Mapping[str, float]) -> float:
+    def scale(self, values: Mapping[str, Any]) -> Any:
         """Return about the half width at half maximum."""
-        return float(sum(values[name] * (0.5 if name == "width" else 1.0) for name in self._widths))
+        return sum(values[name] * (0.5 if name == "width" else 1.0) for name in self._widths)
 
     def guess(self, edges: Floats, contents: Floats) -> dict[str, float]:
         """Return position and width of the largest excess over a straight line; other parameters as they are."""

@@ -116,6 +116,11 @@ class Spectrum:
         return tuple(self.parameters)
 
     @property
+    def yields(self) -> tuple[str, ...]:
+        """Names of the yields."""
+        return tuple(f"n_{name}" for name in self.components)
+
+    @property
     def floating(self) -> tuple[str, ...]:
         """Names of the parameters that a fit varies."""
         return tuple(p.name for p in self.parameters.values() if not p.fixed)
@@ -167,6 +172,9 @@ class Spectrum:
                 raise InputError(
                     "share", f"cannot make {other} the same as {kept}", "Name two different shape parameters"
                 )
+        measured = [c.name for c in self.constraints if c.name in others]
+        if measured:
+            raise InputError("share", f"would drop the constraint on {measured[0]}", f"Constrain {kept} after sharing")
         shared = {**self.shared, **dict.fromkeys(others, kept)}
         shared = {name: kept if target in others else target for name, target in shared.items()}
         parameters = {n: p for n, p in self.parameters.items() if n not in others}
@@ -185,18 +193,14 @@ class Spectrum:
                 "kappa", f"is {kappa:g}", "Pass the factor of one standard deviation, above 1, as 1.05 for 5%"
             )
         constraint = Constraint(name, "log_normal", positive_number(centre, "centre"), float(kappa))
-        return self._constrained(constraint).limit(
-            **{name: (max(0.0, self._known(name).lower), self._known(name).upper)}
-        )
+        return self._constrained(constraint)._positive(name, float(centre))
 
     def constrain_poisson(self, name: str, count: float, scale: float) -> "Spectrum":
         """Return the spectrum with an auxiliary count that scale * parameter events were expected in."""
         if finite_number(count, "count") < 0:
             raise InputError("count", f"is {count:g}", "Pass the number of events counted, zero or more")
         constraint = Constraint(name, "poisson", float(count), positive_number(scale, "scale"))
-        return self._constrained(constraint).limit(
-            **{name: (max(0.0, self._known(name).lower), self._known(name).upper)}
-        )
+        return self._constrained(constraint)._positive(name, max(float(count), 0.5) / float(scale))
 
     def without(self, component: str) -> "Spectrum":
         """Return the spectrum without a component, and without what concerns only its parameters."""
@@ -235,20 +239,26 @@ class Spectrum:
         ]
         return np.asarray(np.sum(parts, axis=0))
 
-    def sample(self, values: Values | None = None, rng: Rng = 0, *, index: int = 0, bins: int = 20_000) -> Floats:
+    def sample(
+        self, values: Values | None = None, rng: Rng | None = None, *, index: int = 0, bins: int = 20_000
+    ) -> Floats:
         """Return one set of events drawn from the spectrum, in no particular order.
 
         Drawn by the cumulative distribution on fine bins, flat within each; the number of events is Poisson.
 
         Parameters
         ----------
-        values : mapping, optional
+        values : mapping or None
+            None for the starting values.
         rng : int, SeedSequence or Generator
+            Needed: the events are the same for the same seed and index.
         index : int, optional
             Which toy of this seed.
         bins : int, optional
             Number of fine bins.
         """
+        if rng is None:
+            raise InputError("rng", "is missing", "Pass a seed, such as rng=1, or a numpy Generator")
         edges = np.linspace(*self.range, whole_number(bins, "bins", at_least=1) + 1)
         contents = self.expected(edges, values)
         if contents.min() < -1e-9 * np.abs(contents).max():
@@ -331,6 +341,12 @@ class Spectrum:
                 )
             parameters[name] = changed
         return replace(self, parameters=parameters)
+
+    def _positive(self, name: str, typical: float) -> "Spectrum":
+        """Keep a parameter from becoming negative, and move a start that is not positive to a typical value."""
+        known = self._known(name)
+        value = known.value if known.value > 0 else min(typical, known.upper)
+        return self._with({name: {"lower": max(0.0, known.lower), "value": value}})
 
     def _constrained(self, constraint: Constraint) -> "Spectrum":
         self._known(constraint.name)

@@ -7,11 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hepstat import errors, events, fit, histogram, infer, plot, search, seeds, shapes
+    from hepstat import errors, events, execution, fit, histogram, infer, plot, search, seeds, shapes
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "errors", "events", "fit", "histogram", "infer", "plot", "search", "seeds", "shapes"]
+__all__ = [
+    "__version__",
+    "errors",
+    "events",
+    "execution",
+    "fit",
+    "histogram",
+    "infer",
+    "plot",
+    "search",
+    "seeds",
+    "shapes",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BAD_INPUT = 2
 _FAILED = 1
-_DEMO = {"column": "mass", "background": "poly-log-exponential", "signal": "gaussian"}
+_DEMO: dict[str, Any] = {"column": "mass", "background": "poly-log-exponential", "signal": "gaussian"}
 _DEFAULT_BINS = 100
 _DEMO_BINS = 36
 
@@ -92,10 +92,11 @@ def search(events: str | None, out: str, **options: Any) -> None:
     """
     from hepstat.search import hunt, report
 
-    masses, weights, source, limits = _events(events, options)
+    _refuse_conflicts(events, options)
+    options = _completed(options)
+    masses, weights, source, limits = _demo(options) if options["demo"] else _events(events, options)
     spectrum = _spectrum(limits, options)
-    bins = options["bins"] if options["bins"] is not None else _DEMO_BINS if options["demo"] else _DEFAULT_BINS
-    _refuse_both(options)
+    bins = options["bins"]
     binned = _histogram(masses, weights, bins, limits)
     unbinned = options["unbinned"]
     found = hunt(
@@ -115,9 +116,8 @@ def search(events: str | None, out: str, **options: Any) -> None:
         "bins": None if unbinned else bins,
         "unit": options["unit"],
     }
-    entries = report.results(
-        found, source=source, model=model, command=["hepstat", *sys.argv[1:]], seed=source.get("seed", options["seed"])
-    )
+    command = ["hepstat", *sys.argv[1:]]
+    entries = report.results(found, source=source, model=model, command=command, seed=options["seed"])
     files = [report.write_results(entries, out)]
     name = options["column"] or "mass"
     files += report.write_pictures(found, binned, out, name=name, unit=options["unit"])
@@ -153,19 +153,45 @@ def warmup() -> None:
     click.echo("Kernels are compiled and cached.")
 
 
+def _refuse_conflicts(path: str | None, options: dict[str, Any]) -> None:
+    """Refuse options that do not go together, before anything is read."""
+    from hepstat.errors import InputError
+
+    demo, unbinned = options["demo"], options["unbinned"]
+    conflicts = {
+        "events": (path, demo, "but --demo makes its own"),
+        "--weights": (options["weights"], demo, "but --demo has no columns"),
+        "--seed": (options["seed"], not demo, "but only --demo uses one"),
+        "--bins": (options["bins"], unbinned, "but --unbinned is given"),
+        "--blind": (options["blind"], unbinned, "but --unbinned is given, and blinding needs bins"),
+    }
+    for name, (value, refused, reason) in conflicts.items():
+        if value is not None and refused:
+            raise InputError(name, f"is {value!r}, {reason}", "Leave out one of them")
+
+
+def _completed(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with defaults where the user has given none; --demo has some of its own."""
+    if not options["demo"]:
+        return {**options, "bins": _DEFAULT_BINS if options["bins"] is None else options["bins"]}
+    from hepstat.search import demo_spectrum
+    from hepstat.search.demo import DEMO_SEED
+
+    truth = demo_spectrum()
+    defaults = {**_DEMO, "limits": truth.range, "bins": _DEMO_BINS, "seed": DEMO_SEED}
+    if options["signal"] is None:
+        defaults["width"] = truth.values["signal_sigma"]
+    return options | {key: value for key, value in defaults.items() if options[key] is None}
+
+
 def _events(
     path: str | None, options: dict[str, Any]
 ) -> tuple[Floats, Floats | None, dict[str, Any], tuple[float, float]]:
     """Return masses and weights inside the range, a description of where they came from, and the range."""
     from hepstat.checks import interval
     from hepstat.errors import InputError
-    from hepstat.events import read_columns
-    from hepstat.search.report import describe_file
+    from hepstat.events import describe_file, read_columns
 
-    if options["demo"]:
-        if path is not None:
-            raise InputError("events", f"is {path!r}, but --demo makes its own", "Leave out one of them")
-        return _demo(options)
     if path is None:
         raise InputError("events", "is not given", "Name a file of events, or pass --demo")
     for name, key in (("--range", "limits"), ("--background", "background"), ("--signal", "signal")):
@@ -196,21 +222,13 @@ def _events(
 
 
 def _demo(options: dict[str, Any]) -> tuple[Floats, None, dict[str, Any], tuple[float, float]]:
-    """Make events up and fill in the options that describe them, where the user has not."""
+    """Make events up and describe them as :func:`_events` does."""
     from hepstat.checks import interval
     from hepstat.errors import InputError
     from hepstat.search import demo_events, demo_spectrum
-    from hepstat.search.demo import DEMO_SEED
 
-    if options["weights"]:
-        raise InputError("--weights", f"is {options['weights']!r}, but --demo has no columns", "Leave out one of them")
-    truth = demo_spectrum()
-    options["width"] = (
-        truth.values["signal_sigma"] if options["width"] is None and not options["signal"] else options["width"]
-    )
-    options.update({key: options[key] or value for key, value in _DEMO.items()})
-    limits = truth.range if options["limits"] is None else interval(options["limits"], "--range")
-    seed = DEMO_SEED if options["seed"] is None else options["seed"]
+    truth, seed = demo_spectrum(), options["seed"]
+    limits = interval(options["limits"], "--range")
     masses = demo_events(seed)
     inside = (masses >= limits[0]) & (masses <= limits[1])
     if not inside.any():
@@ -247,17 +265,12 @@ def _assignment(text: str) -> tuple[str, float]:
     from hepstat.checks import finite_number
     from hepstat.errors import InputError
 
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError("--fix", f"is {text!r}", "Write it as NAME=VALUE, such as signal_sigma=1.2")
-    return name.strip(), finite_number(value, f"--fix {name.strip()}")
-
-
-def _refuse_both(options: dict[str, Any]) -> None:
-    from hepstat.errors import InputError
-
-    if options["unbinned"] and options["bins"] is not None:
-        raise InputError("--bins", f"is {options['bins']}, but --unbinned is given", "Leave out one of them")
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        raise InputError("--fix", f"is {text!r}", "Write it as NAME=VALUE, such as signal_sigma=1.2") from None
+    return name.strip(), finite_number(number, f"--fix {name.strip()}")
 
 
 def _histogram(masses: Floats, weights: Floats | None, bins: int, limits: tuple[float, float]) -> Histogram:
@@ -285,9 +298,9 @@ def _positions(asked: tuple[float, float, float] | None, limits: tuple[float, fl
         raise InputError(
             "--scan", f"goes from {low:g} to {high:g}", f"Stay inside the range ({limits[0]:g}, {limits[1]:g})"
         )
+    if (high - low) / step >= 100_000:
+        raise InputError("--scan", f"has a step of {step:g}, over 100,000 positions", "Use a larger step")
     n = int(np.floor((high - low) / step + 1e-9)) + 1
-    if n > 100_000:
-        raise InputError("--scan", f"has {n} positions", "Use a larger step")
     positions: Floats = low + step * np.arange(n, dtype=np.float64)
     return positions
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from hepstat.errors import InputError, MissingDependency
 from hepstat.types import Floats
 
-__all__ = ["read_column", "read_columns"]
+__all__ = ["describe_file", "read_column", "read_columns"]
 
 _SHOWN = 12  # how many column names an error lists
 _DELIMITERS = ",;\t"
@@ -100,9 +101,40 @@ def read_columns(path: str | Path, columns: Sequence[str | None]) -> list[Floats
         raise InputError(
             "path", f"{str(file)!r} cannot be read ({reason[:200]})", "Check that it is complete"
         ) from error
-    return [
+    read = [
         _checked(values, name or "data", file, table.place) for values, name in zip(table.columns, columns, strict=True)
     ]
+    for values, name in zip(read, columns, strict=True):
+        if values.size != read[0].size:
+            raise InputError(str(name), f"has {values.size} entries, {columns[0]} {read[0].size}", "Use equal lengths")
+    return read
+
+
+def describe_file(path: str | Path) -> dict[str, Any]:
+    """Return name, size and SHA-256 of a file of events.
+
+    Parameters
+    ----------
+    path : str or path
+        As in :func:`read_columns`; the name of a tree is left out.
+
+    Returns
+    -------
+    dict
+        ``file``, ``bytes`` and ``sha256``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    file, _ = _split(str(path))
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return {"file": file.name, "bytes": file.stat().st_size, "sha256": digest}
+    except OSError as error:
+        raise InputError("path", f"{str(file)!r} cannot be read ({error.strerror})", "Check the spelling") from None
 
 
 def _split(path: str) -> tuple[Path, str | None]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri, log_ndtr, ndtr
 
 from hepstat.checks import finite_array, interval
 from hepstat.errors import InputError
 from hepstat.histogram import Histogram
+from hepstat.infer import poisson_interval, z_to_log_p
 from hepstat.types import Bools, Floats
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def draw_spectrum(
             top = lowest = figure.subplots()
         else:
             top, lowest = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1.0))
-            _draw_pulls(lowest, edges, centres, finite_array(pulls, "pulls"), shown)
+            _draw_pulls(lowest, centres, finite_array(pulls, "pulls"), shown)
         width = _draw_points(top, data, shown, texts["data"])
         _draw_curves(top, curves, finite_array(x, "x"), width, texts)
         if blind is not None:
@@ -158,12 +158,17 @@ def draw_p0(
     -------
     matplotlib.figure.Figure
         Nothing is shown or written.
+
+    Raises
+    ------
+    InputError
+        For positions that are not finite, or arrays of other lengths.
     """
     from matplotlib import rc_context
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     x = finite_array(positions, "positions")
-    observed = np.asarray(log_p0, dtype=np.float64) / np.log(10.0)
+    observed = _log10(log_p0, "log_p0", x)
     lowest = float(np.nanmin(observed)) if np.isfinite(observed).any() else -1.0
     with rc_context({**_STYLE, "ytick.minor.visible": False}):
         figure = _new_figure(4.8)
@@ -173,7 +178,7 @@ def draw_p0(
             best = int(np.nanargmin(observed))
             axes.plot(x[best], observed[best], marker="o", color="black", markersize=5, zorder=3)
         if log_p0_expected is not None:
-            median = np.asarray(log_p0_expected, dtype=np.float64) / np.log(10.0)
+            median = _log10(log_p0_expected, "log_p0_expected", x)
             axes.plot(x, median, color=_COLOURS["background"], linestyle="--", label=expected_label, zorder=2)
             lowest = min(lowest, float(np.nanmin(median, initial=lowest)))
         _draw_sigma_lines(axes, lowest)
@@ -214,12 +219,19 @@ def draw_z_map(
     -------
     matplotlib.figure.Figure
         Nothing is shown or written.
+
+    Raises
+    ------
+    InputError
+        For positions or widths that are not finite, values of another shape, or nothing but NaN.
     """
     from matplotlib import rc_context
 
     x, y, values = finite_array(positions, "positions"), finite_array(widths, "widths"), np.asarray(z, dtype=float)
     if values.shape != (y.size, x.size):
         raise InputError("z", f"has shape {values.shape}", f"Pass ({y.size}, {x.size}): widths, then positions")
+    if np.isnan(values).all():
+        raise InputError("z", "has nothing but NaN", "Repeat the scan: every fit failed")
     with rc_context(_STYLE):
         figure = _new_figure(4.8)
         axes = figure.subplots()
@@ -266,7 +278,8 @@ def _draw_points(axes: Axes, data: Histogram, shown: Bools, label: str) -> float
     scale = np.where(shown, width / data.axes[0].widths, np.nan)
     values, variances = data.values(), data.variances()
     if _is_counts(data):
-        errors = _poisson_errors(values) * scale
+        lower, upper = poisson_interval(values)
+        errors = np.array([values - lower, upper - values]) * scale
     else:
         errors = np.sqrt(variances)[np.newaxis] * scale * np.ones((2, 1))
     style: dict[str, Any] = {
@@ -300,7 +313,7 @@ def _draw_curves(
             axes.fill_between(x, 0.0, y, color=colour, alpha=0.25, linewidth=0.0, zorder=1)
 
 
-def _draw_pulls(axes: Axes, edges: Floats, centres: Floats, pulls: Floats, shown: Bools) -> None:
+def _draw_pulls(axes: Axes, centres: Floats, pulls: Floats, shown: Bools) -> None:
     if pulls.shape != centres.shape:
         raise InputError("pulls", f"has {pulls.size} entries for {centres.size} bins", "Pass one for every bin")
     most = max(3.5, 1.15 * float(np.abs(pulls[shown]).max(initial=0.0)))
@@ -350,15 +363,15 @@ def _draw_sigma_lines(axes: Axes, lowest: float) -> None:
 
 
 def _log10_p(z: float) -> float:
-    return float(log_ndtr(-z)) / float(np.log(10.0))
+    return float(z_to_log_p(z)) / float(np.log(10.0))
 
 
-def _poisson_errors(n: Floats) -> Floats:
-    """Return distances to the ends of Garwood's central 68.3% interval, shape (2, n_bins)."""
-    tail = float(ndtr(-1.0))
-    lower = np.where(n > 0, 0.5 * chdtri(2.0 * np.maximum(n, 1.0), 1.0 - tail), 0.0)
-    upper = 0.5 * chdtri(2.0 * n + 2.0, tail)
-    return np.array([n - lower, upper - n])
+def _log10(log_p: ArrayLike, name: str, x: Floats) -> Floats:
+    """Return natural logarithms, NaN allowed, as decimal ones, one for every position."""
+    values = np.asarray(log_p, dtype=np.float64)
+    if values.shape != x.shape:
+        raise InputError(name, f"has shape {values.shape}, positions {x.shape}", "Pass one for every position")
+    return np.asarray(values / np.log(10.0))
 
 
 def _between(centres: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Settings of the whole suite: a throwaway kernel cache, the place of the real data."""
+"""Settings of the whole suite: a throwaway kernel cache, and where the real data are (`HEPSTAT_REAL_DATA`)."""
 
 import os
 import tempfile
@@ -10,12 +10,16 @@ import pytest
 # It must be set before numba is imported.
 os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp(prefix="hepstat-test-cache-"))
 
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+REAL_DATA = Path(os.environ.get("HEPSTAT_REAL_DATA") or _BESIDE)
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of the CMS dimuon events; the test is skipped where it is missing."""
+    """Folder of the CMS dimuon events: that of HEPSTAT_REAL_DATA, or ../shared/data beside the checkout.
+
+    The test is skipped where it is missing.
+    """
     if not REAL_DATA.is_dir():
-        pytest.skip("the real-data folder is not present")
+        pytest.skip(f"the real data are not in {REAL_DATA} (set HEPSTAT_REAL_DATA)")
     return REAL_DATA

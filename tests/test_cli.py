@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hepstat import __version__
 from hepstat.cli import main
 from hepstat.search import demo_events
+from hepstat.search.demo import DEMO_SEED
 
 MODEL = ["--background", "poly-log-exponential", "--signal", "gaussian", "--width", "2.4"]
 RANGE = ["--range", "132", "168"]
@@ -75,6 +76,8 @@ def test_results_of_the_demonstration(demo):
     assert entries["schema"] == "hepstat-search-1"
     assert entries["hepstat"] == __version__
     assert entries["command"][1:3] == ["search", "--demo"]
+    assert entries["seed"] == entries["input"]["seed"] == DEMO_SEED
+    assert entries["model"]["width"] == 2.4
     assert 3.0 < entries["scan"]["best"]["z"] < 4.0
     assert len(entries["scan"]["positions"]) == len(entries["scan"]["z"]) == 61
     assert entries["fit"]["valid"] is True
@@ -91,6 +94,7 @@ def test_a_file_gives_what_the_demonstration_gives(tmp_path, events_file, demo):
     assert ours["input"]["file"] == "events.csv"
     assert len(ours["input"]["sha256"]) == 64
     assert ours["input"]["n_outside"] == 0
+    assert ours["seed"] is None
 
 
 def test_options(tmp_path, events_file):
@@ -182,6 +186,8 @@ def _expect_one_line(result, message):
         (["--width", "-1"], "signal_sigma: is -1"),
         (["--mean", "200"], "signal_mean: is 200, outside"),
         (["--fix", "signal_sigma"], "--fix: is 'signal_sigma'"),
+        (["--fix", "signal_sigma=wide"], "--fix: is 'signal_sigma=wide'"),
+        (["--fix", "signal_sigma=nan"], "--fix signal_sigma: is nan"),
         (["--fix", "bump=3"], "bump: is no parameter"),
         (["--fix", "n_signal=3"], "--fix: holds a yield"),
         (["--scan", "100", "150", "1"], "--scan: goes from 100"),
@@ -191,6 +197,7 @@ def _expect_one_line(result, message):
         (["--blind", "132", "168"], "no events in the fitted bins"),
         (["--workers", "0"], "workers: is 0"),
         (["--demo"], "--demo makes its own"),
+        (["--seed", "3"], "--seed: is 3, but only --demo uses one"),
     ],
 )
 def test_bad_options(tmp_path, events_file, arguments, message):
@@ -210,6 +217,10 @@ def test_bad_options(tmp_path, events_file, arguments, message):
         (["nowhere.csv", *RANGE, *MODEL], "'nowhere.csv' does not exist"),
         (["nowhere.xyz", *RANGE, *MODEL], "not a known kind of file"),
         (["nowhere.csv"], "--range: is not given"),
+        (["nowhere.csv", "--seed", "0"], "--seed: is 0, but only --demo uses one"),
+        (["nowhere.csv", "--unbinned", "--blind", "1", "2"], "--blind: is (1.0, 2.0), but --unbinned is given"),
+        (["nowhere.csv", "--unbinned", "--bins", "9"], "--bins: is 9, but --unbinned is given"),
+        (["--demo", "--unbinned", "--blind", "144", "156"], "--blind: is (144.0, 156.0), but --unbinned"),
         (["nowhere.csv", *RANGE], "--background: is not given"),
         (["--demo", "--seed", "-1"], "is -1"),
         (["--demo", "--weights", "w"], "--demo has no columns"),
@@ -226,6 +237,12 @@ def test_a_folder_that_cannot_be_written(tmp_path, events_file):
     result = _run("search", "--demo", "--out", events_file / "out")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
+
+
+def test_a_picture_that_cannot_be_written(tmp_path):
+    """Its place is taken by a folder."""
+    (tmp_path / "spectrum.png").mkdir()
+    _expect_one_line(_run("search", "--demo", "--out", tmp_path), "cannot be written (Is a directory)")
 
 
 def test_a_failed_fit_is_no_bad_input(tmp_path):

@@ -1,12 +1,13 @@
 """Reading of event files: every kind gives the same numbers, every fault one clear error."""
 
 import builtins
+import hashlib
 
 import numpy as np
 import pytest
 
 from hepstat.errors import InputError, MissingDependency
-from hepstat.events import read_column, read_columns
+from hepstat.events import describe_file, read_column, read_columns
 
 M = np.array([91.2, 88.0, 125.5])
 W = np.array([1.0, -0.5, 2.0])
@@ -214,3 +215,13 @@ def test_real_events(real_data):
     assert masses.size == 19519
     assert masses.min() > 9.0
     assert masses.max() < 9.7
+
+
+def test_a_file_is_described(tmp_path):
+    """By name, size and hash; the name of a tree is left out."""
+    path = tmp_path / "events.root"
+    path.write_bytes(b"abc")
+    wanted = {"file": "events.root", "bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+    assert describe_file(path) == describe_file(f"{path}:tree") == wanted
+    with pytest.raises(InputError, match="cannot be read"):
+        describe_file(tmp_path / "nothing.csv")

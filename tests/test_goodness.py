@@ -68,6 +68,18 @@ def test_a_common_weight_changes_nothing(weight):
     )
 
 
+def test_variances_equal_to_the_counts_are_counts():
+    """To the bit, also where nothing was seen."""
+    for observed in (OBSERVED, np.zeros(5)):
+        for method in ("saturated", "pearson"):
+            ours = goodness_of_fit(observed, EXPECTED, observed, method=method)
+            assert ours == goodness_of_fit(observed, EXPECTED, method=method)
+        for kind in ("pearson", "deviance", "observed"):
+            np.testing.assert_array_equal(
+                pulls(observed, EXPECTED, observed, kind=kind), pulls(observed, EXPECTED, kind=kind)
+            )
+
+
 def test_effective_counts_decide_the_warning():
     """A hundred units of weight from four events are four counts."""
     result = goodness_of_fit([100.0, 100.0], [90.0, 110.0], [2500.0, 2500.0])
@@ -124,7 +136,7 @@ def test_result_is_frozen():
         (([1.0, 2.0], [1.0, 1.0], [1.0]), {}, "variances"),
         (([1.0, 2.0], [1.0, 1.0], [1.0, -1.0]), {}, "variances"),
         (([1.0, 2.0], [1.0, 1.0], [1.0, 0.0]), {}, "variances"),
-        (([0.0, 0.0], [1.0, 1.0], [0.0, 0.0]), {}, "observed"),
+        (([0.0, 0.0], [1.0, 1.0], [0.0, 1.0]), {}, "observed"),
         (([1.0, 2.0], [1.0, 1.0]), {"method": "guess"}, "method"),
         (([1.0, 2.0], [1.0, 1.0]), {"n_parameters": -1}, "n_parameters"),
         (([], []), {}, "observed"),

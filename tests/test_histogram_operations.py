@@ -133,6 +133,13 @@ def test_bad_axes(make, argument):
     assert caught.value.argument == argument
 
 
+@pytest.mark.parametrize(("edges", "shown"), [([1], "1 edge"), ([0, 2, 1], "2, 1"), ([0, 1, 1], "1, 1")])
+def test_edges_that_do_not_rise(edges, shown):
+    """The first pair that does not is shown."""
+    with pytest.raises(InputError, match=f"edges: does not rise: {shown}"):
+        Variable(edges)
+
+
 H = Histogram(Regular(6, 0, 6, name="m")).fill([0.5, 2.5])
 
 

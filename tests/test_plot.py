@@ -10,7 +10,8 @@ from scipy import stats
 
 from hepstat.errors import InputError
 from hepstat.histogram import Histogram, Regular, Variable
-from hepstat.plot import _poisson_errors, draw_p0, draw_spectrum, draw_z_map
+from hepstat.infer import poisson_interval
+from hepstat.plot import draw_p0, draw_spectrum, draw_z_map
 
 X = np.linspace(0.05, 9.95, 100)
 COUNTS = np.array([50.0, 40, 30, 25, 30, 0, 12, 9, 5, 3])
@@ -71,13 +72,11 @@ def test_variable_and_weighted_bins():
 
 
 def test_poisson_errors_cover_68_percent():
-    """Garwood's interval leaves 15.9% on either side."""
-    down, up = _poisson_errors(np.array([0.0, 1.0, 7.0, 100.0]))
-    n = np.array([1.0, 7.0, 100.0])
-    np.testing.assert_allclose(stats.poisson.sf(n - 1, n - down[1:]), stats.norm.sf(1))
-    np.testing.assert_allclose(stats.poisson.cdf(n, n + up[1:]), stats.norm.sf(1))
-    assert down[0] == 0
-    assert up[0] == pytest.approx(1.841, abs=1e-3)
+    """The bars are Garwood's intervals."""
+    figure = draw_spectrum(_histogram(), {}, X)
+    bars = figure.axes[0].containers[0].lines[2][0].get_segments()
+    lower, upper = poisson_interval(COUNTS)
+    np.testing.assert_allclose([[y for _, y in bar] for bar in bars], np.column_stack([lower, upper]))
 
 
 @pytest.mark.parametrize("depth", [0.5, 3.0, 6.0, 50.0, 900.0])
@@ -119,6 +118,10 @@ def test_map_of_position_and_width():
         (lambda: draw_spectrum(_histogram(), {}, X, blind=(3, 2)), "blind"),
         (lambda: draw_spectrum(Histogram(Regular(2, 0, 1), Regular(2, 0, 1)), {}, X), "2 axes"),
         (lambda: draw_z_map(X, [1.0], np.zeros((2, 100))), "shape"),
+        (lambda: draw_z_map(X, [1.0], np.full((1, 100), np.nan)), "nothing but NaN"),
+        (lambda: draw_p0(X, [-1.0]), "log_p0: has shape"),
+        (lambda: draw_p0(X, -X, [-1.0]), "log_p0_expected: has shape"),
+        (lambda: draw_p0([np.nan], [-1.0]), "positions"),
     ],
 )
 def test_bad_arguments(draw, message):

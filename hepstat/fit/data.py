@@ -137,6 +137,10 @@ def check_bins(edges: Floats, contents: Floats, variances: Floats, blind: tuple[
     if blind is not None:
         start, end = interval(blind, "blind")
         used = (edges[1:] <= start) | (edges[:-1] >= end)
+        if used.all():
+            raise InputError(
+                "blind", f"is ({start:g}, {end:g}), outside ({edges[0]:g}, {edges[-1]:g})", "Blind a part of the range"
+            )
     if not contents[used].sum() > 0:
         raise InputError("data", "has no events in the fitted bins", "Check the range and the selection")
     return Bins(edges, contents, variances, used)

@@ -195,8 +195,8 @@ class Likelihood(ABC):
             evaluations=int(table.evaluations[0]),
             edm=float(table.edm[0]),
             edges=bins.edges,
-            observed=bins.contents,
-            variances=bins.variances,
+            observed=np.where(bins.used, bins.contents, np.nan),  # what is blinded stays so
+            variances=np.where(bins.used, bins.variances, np.nan),
             expected=expected,
             used=bins.used,
             binned=bool(np.isfinite(self.n_data)),

@@ -53,7 +53,7 @@ class FitResult(Record):
     edges : (bins + 1,) ndarray
         Of the fitted bins, or for an unbinned fit of bins to show it in.
     observed, variances, expected : (bins,) ndarray
-        Contents in these bins and what the fit expects there.
+        Contents in these bins, NaN in bins left out, and what the fit expects there.
     used : (bins,) ndarray of bool
         Bins that took part.
     binned : bool

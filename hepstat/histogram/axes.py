@@ -6,7 +6,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, interval, whole_number
+from hepstat.checks import interval, rising_edges, whole_number
 from hepstat.errors import InputError
 from hepstat.kernels.histogram import axis_tables
 from hepstat.types import Floats, Ints
@@ -191,16 +191,7 @@ class Variable(Axis):
     __slots__ = ()
 
     def __init__(self, edges: ArrayLike, *, name: str = "", label: str = "") -> None:
-        checked = finite_array(edges, "edges")
-        if checked.size < 2:
-            raise InputError("edges", "has one entry, which makes no bin", "Pass at least two edges")
-        steps = np.diff(checked)
-        if not np.all(steps > 0):
-            i = int(np.argmin(steps > 0))
-            raise InputError(
-                "edges", f"goes from {checked[i]!r} to {checked[i + 1]!r} at index {i}", "Pass increasing edges"
-            )
-        super().__init__(checked, regular=False, name=name, label=label)
+        super().__init__(rising_edges(edges), regular=False, name=name, label=label)
 
     def __repr__(self) -> str:
         """Show how to make this axis, limits and edges rounded."""

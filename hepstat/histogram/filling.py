@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepstat.errors import InputError
-from hepstat.execution import map_ordered
+from hepstat.execution import cut, map_ordered
 from hepstat.histogram.axes import Axis
 from hepstat.kernels import histogram as kernels
 from hepstat.types import Floats, Ints
@@ -67,9 +67,7 @@ class Plan(NamedTuple):
 
     def chunks(self) -> list[tuple[int, int]]:
         """Return (start, stop) of chunks so long that their histograms cost less than their events."""
-        n = self.columns[0].size
-        length = CHUNK * math.ceil(max(CHUNK, 4 * self.n_cells) / CHUNK)
-        return [(start, min(start + length, n)) for start in range(0, n, length)]
+        return cut(self.columns[0].size, CHUNK * math.ceil(max(CHUNK, 4 * self.n_cells) / CHUNK))
 
     def fill(self, chunk: tuple[int, int]) -> tuple[Array, Ints]:
         """Return the sums in cells of one chunk and the number of NaN in each column."""

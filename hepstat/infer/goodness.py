@@ -14,6 +14,7 @@ from scipy.special import chdtrc
 
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
+from hepstat.fit.data import poisson_scale
 from hepstat.infer.deviance import unchecked_half_deviance
 from hepstat.types import Floats
 
@@ -64,7 +65,7 @@ def goodness_of_fit(
     expected : array_like, shape (n_bins,)
         Fitted means, at least 0. A bin where both are 0 is left out.
     variances : array_like, shape (n_bins,), optional
-        Sums of squared weights; None for plain counts.
+        Sums of squared weights; None, or the counts themselves, for plain counts.
     n_parameters : int, optional
         Number of parameters fitted to these data.
     method : {"saturated", "pearson"}
@@ -98,7 +99,7 @@ def goodness_of_fit(
         return GoodnessOfFit(statistic, ndof, None, method, reason)
     note: str | None = None
     if n_few:
-        effective = "" if variances is None else "effective "
+        effective = "effective " if np.any(scale != 1.0) else ""
         note = (
             f"{n_few} of {int(used.sum())} bins expect fewer than {_FEW:g} {effective}counts: "
             "the chi2 distribution is doubtful, merge bins or throw toys"
@@ -124,7 +125,7 @@ def pulls(
     expected : array_like, shape (n_bins,)
         Fitted means, at least 0.
     variances : array_like, shape (n_bins,), optional
-        Sums of squared weights; None for plain counts.
+        Sums of squared weights; None, or the counts themselves, for plain counts.
     kind : {"pearson", "deviance", "observed"}
         ``"pearson"``: residual over the expected standard deviation. ``"deviance"``: signed root of the
         bin's share in the saturated statistic, closer to normal at small counts. ``"observed"``: residual
@@ -164,11 +165,11 @@ def _bins(observed: ArrayLike, expected: ArrayLike, variances: ArrayLike | None)
     _not_negative(v, "variances", "Pass sums of squared weights")
     if np.any((v == 0) & (n != 0)):
         raise InputError("variances", "is 0 in a bin that is not empty", "Pass sums of squared weights")
-    total, total_v = float(n.sum()), float(v.sum())
-    if total <= 0:
-        raise InputError("observed", f"has a total weight of {total:g}", "Pass a total above zero")
-    own = (n > 0) & (v > 0)
-    return n, mu, np.where(own, n / np.where(own, v, 1.0), total / total_v)
+    if np.array_equal(n, v):
+        return n, mu, np.ones_like(n)  # counts, even if there are none
+    if n.sum() <= 0:
+        raise InputError("observed", f"has a total weight of {n.sum():g}", "Pass a total above zero")
+    return n, mu, poisson_scale(n, v)
 
 
 def _scaled_half_deviance(n: Floats, mu: Floats, scale: Floats) -> Floats:

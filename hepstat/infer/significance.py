@@ -29,6 +29,9 @@ __all__ = [
     "z_to_p",
 ]
 
+Q0_TOLERANCE = 1e-3
+"""By how much, in q0, a fit with signal may be worse than the one without: minimisers stop short of the minimum."""
+
 
 def p_to_z(p: ArrayLike | None = None, *, log_p: ArrayLike | None = None) -> Any:
     """Turn a one-sided p-value into a number of standard deviations.
@@ -262,7 +265,7 @@ def q0(
     mu_hat: ArrayLike,
     *,
     signed: bool = False,
-    tolerance: float = 1e-3,
+    tolerance: float = Q0_TOLERANCE,
 ) -> Any:
     """Discovery test statistic from two minimised negative log likelihoods.
 

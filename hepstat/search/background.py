@@ -16,7 +16,7 @@ from hepstat.fit import fit, fit_many
 from hepstat.histogram import Histogram
 from hepstat.infer import fit_goodness
 from hepstat.record import Record
-from hepstat.search.scan import Grid, significance, take
+from hepstat.search.scan import Grid, signed_significance, take
 from hepstat.shapes import Shape, Spectrum
 from hepstat.types import Bools, Floats
 
@@ -267,7 +267,8 @@ def spurious_signal(
     Raises
     ------
     InputError
-        For positions outside the range, negative expectations, or a tolerance that is not positive.
+        For positions outside the range, an expectation that is negative or has several axes, or a tolerance that is
+        not positive.
     FitError
         If the fit without signal fails.
     """
@@ -275,6 +276,8 @@ def spurious_signal(
     if finite_number(tolerance, "tolerance") <= 0:
         raise InputError("tolerance", f"is {tolerance:g}", "Pass a number above zero")
     expectation = Histogram.from_uhi(expectation, assume_poisson=True)
+    if expectation.ndim != 1:
+        raise InputError("expectation", f"has {expectation.ndim} axes", "Project it on one")
     if (expectation.values() < 0).any():
         raise InputError("expectation", f"has {expectation.values().min():g}", "Merge bins until none is negative")
     counts = Histogram.from_values(expectation.axes[0], values=expectation.values())
@@ -284,7 +287,7 @@ def spurious_signal(
     started = grid.spectrum.start(**{name: null.values[name] for name in grid.null.floating})
     table = fit_many(started, counts, values=grid.places, workers=workers)
     n, error = table.values[grid.n_signal], table.errors[grid.n_signal]
-    z, ok = significance(null.nll, table.nll, n, table.valid, 1.0)
+    _, z, ok = signed_significance(null.nll, table.nll, n, table.valid, 1.0)
     n, error = np.where(ok, n, np.nan), np.where(ok, error, np.nan)
     return SpuriousSignal(finite_array(positions, "positions"), n, error, n / error, z, float(tolerance), ok)
 

@@ -53,4 +53,4 @@ def demo_events(rng: Rng = DEMO_SEED) -> Floats:
     InputError
         For a seed that is none.
     """
-    return demo_spectrum().sample(rng=rng)
+    return demo_spectrum().sample(None, rng)

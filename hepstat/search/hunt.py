@@ -15,11 +15,13 @@ from hepstat.execution import progress_bar
 from hepstat.fit import FitResult, fit, likelihood
 from hepstat.histogram import Histogram
 from hepstat.infer import GoodnessOfFit, fit_goodness
-from hepstat.search.scan import Scan, scan, take
+from hepstat.search.scan import Scan, refuse_start, scan, take
 from hepstat.shapes import Spectrum
 from hepstat.types import Floats
 
 __all__ = ["Hunt", "default_positions", "hunt"]
+
+_POSITIONS = 61
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,6 +70,11 @@ class Hunt:
         -------
         expected, error : float
             Number of events.
+
+        Raises
+        ------
+        InputError
+            For limits that are not finite or do not rise.
         """
         result = self.background_fit
         edges = np.array([low, high])
@@ -90,24 +97,27 @@ class Hunt:
         return f"Hunt({self.fit!r}, {self.scan!r})"
 
 
-def default_positions(limits: tuple[float, float], n: int = 61) -> Floats:
+def default_positions(limits: tuple[float, float]) -> Floats:
     """Return positions for a scan of a range, its outer twelfths left out.
 
     Parameters
     ----------
     limits : tuple of float
         The range.
-    n : int
-        Number of positions.
 
     Returns
     -------
-    array of shape (n,)
+    array of shape (61,)
         Equally spaced.
+
+    Raises
+    ------
+    InputError
+        For an empty range.
     """
-    low, high = limits
+    low, high = interval(limits, "limits")
     margin = (high - low) / 12.0
-    return np.linspace(low + margin, high - margin, n)
+    return np.linspace(low + margin, high - margin, _POSITIONS)
 
 
 def hunt(
@@ -131,7 +141,8 @@ def hunt(
     Parameters
     ----------
     spectrum : Spectrum
-        Components "signal" and "background". Its floating values are replaced by a guess from the data.
+        Its components must be called "signal", with a shape that has a parameter "mean", and "background". Its
+        floating values are replaced by a guess from the data.
     data : Histogram or array of shape (n_events,)
         Binned or unbinned data.
     positions : array of shape (n_positions,), optional
@@ -168,6 +179,10 @@ def hunt(
         return _blinded(spectrum, data, w, interval(blind, "blind"), workers)
     low, high = spectrum.range
     where = default_positions((low, high)) if positions is None else finite_array(positions, "positions")
+    if "signal_mean" not in spectrum.parameters:
+        raise InputError(
+            "spectrum", "has a signal without a parameter 'mean'", "Hunt for a peak, or give it its own mean"
+        )
     at = spectrum.parameters["signal_mean"]
     if at.fixed and not low <= at.value <= high:
         raise InputError("signal_mean", f"is {at.value:g}, outside the range ({low:g}, {high:g})", "Move it inside")
@@ -215,6 +230,7 @@ def _from_best_place(
 def _blinded(spectrum: Spectrum, data: Any, weights: Floats | None, blind: tuple[float, float], workers: int) -> Hunt:
     alone = spectrum.without("signal")
     result = fit(alone, data, weights=weights, blind=blind, workers=workers)
+    refuse_start(result)
     if not result.valid:
         raise FitError(f"The fit of the background failed ({result.status}): try another background or range")
     return Hunt(alone, result, result, fit_goodness(result), None, blind)

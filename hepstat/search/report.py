@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepstat import __version__
 from hepstat.errors import InputError
 from hepstat.fit import FitResult
 from hepstat.histogram import Histogram
@@ -25,33 +26,12 @@ from hepstat.search.scan import Scan
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["SCHEMA", "describe_file", "fit_table", "results", "summary_table", "write_pictures", "write_results"]
+__all__ = ["SCHEMA", "fit_table", "results", "summary_table", "write_pictures", "write_results"]
 
 SCHEMA = "hepstat-search-1"
 
 _CURVE_POINTS = 500
 _PACKAGES = ("numpy", "scipy", "numba", "llvmlite")
-
-
-def describe_file(path: str | Path) -> dict[str, Any]:
-    """Return name, size and SHA-256 of a file.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; what follows ``.root:`` is left out.
-
-    Returns
-    -------
-    dict
-        ``file``, ``bytes`` and ``sha256``.
-    """
-    text = str(path)
-    head, colon, _ = text.rpartition(".root:")
-    file = Path(head + ".root") if colon else Path(text)
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"file": file.name, "bytes": file.stat().st_size, "sha256": digest}
 
 
 def results(
@@ -69,7 +49,7 @@ def results(
     found : Hunt
         The outcome.
     source : mapping
-        Where the events came from, as :func:`describe_file` and how many there were.
+        Where the events came from, as :func:`hepstat.events.describe_file` and how many there were.
     model : mapping
         What was fitted, in the words of the user.
     command : sequence of str
@@ -84,7 +64,7 @@ def results(
     """
     return {
         "schema": SCHEMA,
-        "hepstat": version("hepstat"),
+        "hepstat": __version__,
         "environment": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "command": list(command),
         "seed": seed,
@@ -94,7 +74,7 @@ def results(
         "background_fit": plain(found.background_fit.to_dict()),
         "goodness": plain(asdict(found.goodness)),
         "blinded": _blinded(found),
-        "scan": _scan(found),
+        "scan": plain(_scan(found)),
     }
 
 
@@ -111,15 +91,10 @@ def write_results(entries: Mapping[str, Any], folder: str | Path) -> Path:
     InputError
         If it cannot be written.
     """
-    try:
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        file = target / "results.json"
-        file.write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "out", f"{str(folder)!r} cannot be written ({error.strerror})", "Pass another folder"
-        ) from None
+    text = json.dumps(entries, indent=1, allow_nan=False) + "\n"
+    file = Path(folder) / "results.json"
+    with _writing(folder):
+        file.write_text(text, encoding="utf-8")
     return file
 
 
@@ -135,7 +110,7 @@ def write_pictures(
     data : Histogram
         The data in the bins of the picture.
     folder : str or path
-        An existing folder.
+        It is made if need be.
     name, unit : str
         Quantity and unit on the axis.
 
@@ -143,6 +118,11 @@ def write_pictures(
     -------
     list of Path
         The files.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written.
     """
     low, high = found.spectrum.range
     edges = np.linspace(low, high, _CURVE_POINTS + 1)
@@ -151,8 +131,7 @@ def write_pictures(
     parts = {key: component / steps for key, component in components.items()}
     curves = {"total": np.sum(list(parts.values()), axis=0), **parts} if len(parts) > 1 else parts
     expected = np.maximum(found.spectrum.expected(data.axes[0].edges, found.fit.values), 0.0)
-    values, variances = data.values(), data.variances()
-    residuals = pulls(values, expected, None if np.array_equal(values, variances) else variances)
+    residuals = pulls(data.values(), expected, data.variances())
     labels = {"background": "Background fit (side bands)"} if found.blind else {"signal": _signal_label(found.fit)}
     spectrum = draw_spectrum(
         data,
@@ -176,8 +155,9 @@ def write_pictures(
             unit=unit,
         )
     files = [Path(folder) / file for file in pictures]
-    for file, picture in zip(files, pictures.values(), strict=True):
-        picture.savefig(file)
+    with _writing(folder):
+        for file, picture in zip(files, pictures.values(), strict=True):
+            picture.savefig(file)
     return files
 
 
@@ -229,6 +209,18 @@ def summary_table(found: Hunt, *, unit: str = "GeV") -> Table:
         if best.n_failed:
             table.add_row("failed fits", f"{best.n_failed} of {best.z.size}")
     return table
+
+
+@contextmanager
+def _writing(folder: str | Path) -> Iterator[None]:
+    """Make a folder and name it in the error if it, or what is written into it, cannot be written."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            "out", f"{str(folder)!r} cannot be written ({error.strerror or error})", "Pass another folder"
+        ) from None
 
 
 def _signal_label(result: FitResult) -> str:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import finite_array, finite_number, rising_edges
 from hepstat.errors import FitError, InputError
-from hepstat.fit import fit, fit_many
+from hepstat.fit import FitResult, fit, fit_many
 from hepstat.histogram import Histogram
 from hepstat.infer import q0, z_from_q0, z_to_log_p, z_to_p
+from hepstat.infer.significance import Q0_TOLERANCE
 from hepstat.record import Record
-from hepstat.shapes import Spectrum
+from hepstat.shapes import Constraint, Spectrum
 from hepstat.types import Bools, Floats
 
-__all__ = ["Grid", "Scan", "expected_scan", "scan", "significance", "take"]
+__all__ = ["Grid", "Scan", "expected_scan", "refuse_start", "scan", "signed_significance", "take"]
 
 _FINE_BINS = 400  # of the Asimov data set that stands for unbinned events
-_WORSE = 1e-3  # how far (in q0) a fit with signal may lie above the one without
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,7 +150,7 @@ def scan(
     data : Histogram or array of shape (n_events,)
         Binned or unbinned data.
     positions : array of shape (n_positions,)
-        Values of the signal's `mean`, inside the range.
+        Values of the signal's `mean`, inside the range. A constraint on it, or on the width, is left out.
     widths : array of shape (n_widths,), optional
         Values of the signal's width, for a scan in both.
     signal : str
@@ -182,26 +182,34 @@ def scan(
     grid = Grid(spectrum, positions, widths, signal, width_name)
     spectrum, data = grid.spectrum, take(data)
     w = None if weights is None else finite_array(weights, "weights")
+    if w is not None and spectrum.constraints:
+        raise InputError(
+            "weights",
+            f"of unbinned events cannot be weighed against the constraint on {spectrum.constraints[0].name}",
+            "Fill a histogram with the weights, or drop the constraint",
+        )
     null = fit(grid.null, data, weights=w)
+    refuse_start(null)
     if not null.valid:
         raise FitError(f"The fit without signal failed ({null.status}): try another background or range")
     started = spectrum.start(**{name: null.values[name] for name in grid.null.floating})
     table = fit_many(started, data, weights=w, values=grid.places, workers=workers, progress=progress)
-    scale = 1.0 if w is None else float(w.sum() / np.square(w).sum())
+    edges, per_weight = _binning(data, spectrum, w)
+    scale = 1.0 if isinstance(data, Histogram) else per_weight  # the likelihood of bins is scaled already
     n_signal = table.values[grid.n_signal]
-    z, ok = significance(null.nll, table.nll, n_signal, table.valid, scale)
+    q, z, ok = signed_significance(null.nll, table.nll, n_signal, table.valid, scale)
     if not ok.any():
         raise FitError(f"All {ok.size} fits with signal failed: try another background, range or width")
     best = int(np.nanargmax(z))
     amount = float(n_signal[best]) if expected_yield is None else finite_number(expected_yield, "expected_yield")
     truth = {name: float(values[best]) for name, values in table.values.items()}
-    expected = _expected(grid, truth | {grid.n_signal: amount}, *_binning(data, spectrum, w), workers)
+    expected = _expected(grid, truth | {grid.n_signal: amount}, edges, per_weight, workers)
     return Scan(
         positions=grid.positions,
         widths=grid.widths,
         n_signal=grid.shaped(np.where(ok, n_signal, np.nan)),
         n_signal_error=grid.shaped(np.where(ok, table.errors[grid.n_signal], np.nan)),
-        q0=grid.shaped(np.where(z > 0, z * z, np.where(ok, 0.0, np.nan))),
+        q0=grid.shaped(np.where(q <= 0, 0.0, q)),
         z=grid.shaped(z),
         p0=grid.shaped(_p(z)),
         z_expected=grid.shaped(expected),
@@ -251,7 +259,7 @@ def expected_scan(
         As :func:`scan`.
     """
     grid = Grid(spectrum, positions, widths, signal, width_name)
-    bins = np.linspace(*spectrum.range, _FINE_BINS + 1) if edges is None else finite_array(edges, "edges")
+    bins = np.linspace(*spectrum.range, _FINE_BINS + 1) if edges is None else rising_edges(edges)
     return grid.shaped(_expected(grid, values, bins, 1.0, workers))
 
 
@@ -292,12 +300,25 @@ class Grid:
             self.places[f"{signal}_{width}"] = np.repeat(self.widths, self.positions.size)
         constrained = {constraint.name for constraint in spectrum.constraints}
         held = [n for n in spectrum.names_of(signal) if n not in constrained and n not in self.places]
-        self.spectrum = spectrum.fix(*held, **{name: float(at[0]) for name, at in self.places.items()})
+        # a constraint on what is scanned would count as evidence against the other places
+        others = tuple(c for c in spectrum.constraints if c.name not in self.places)
+        free = replace(spectrum, constraints=others)
+        self.spectrum = free.fix(*held, **{name: float(at[0]) for name, at in self.places.items()})
         self.null = self.spectrum.fix(**{self.n_signal: 0.0})
 
     def shaped(self, values: Floats) -> Floats:
         """Return values at the places in the shape of the scan."""
         return np.asarray(values, dtype=np.float64).reshape(self.shape)
+
+
+def refuse_start(result: FitResult) -> None:
+    """Raise InputError for a fit that could not even start: fixed or limited values must be to blame."""
+    if result.evaluations <= 1 and not result.valid and not np.isfinite(result.nll):
+        raise InputError(
+            "spectrum",
+            "cannot describe the data at its starting values",
+            "Change the values that are fixed or limited, or the range",
+        )
 
 
 def take(data: Any) -> Histogram | Floats:
@@ -320,9 +341,11 @@ def _binning(data: Histogram | Floats, spectrum: Spectrum, weights: Floats | Non
 def _expected(grid: Grid, truth: Mapping[str, float], edges: Floats, per_weight: float, workers: int) -> Floats:
     """Fit the expectation for a signal at each place with and without signal."""
     low, high = grid.spectrum.range
-    edges = edges[(edges >= low) & (edges <= high)]
-    yields = {name: value * per_weight for name, value in truth.items() if name.startswith("n_")}
+    room = 1e-9 * (high - low)
+    edges = edges[(edges >= low - room) & (edges <= high + room)]
+    yields = {name: value * per_weight for name, value in truth.items() if name in grid.spectrum.yields}
     full = grid.spectrum.start(**{n: v for n, v in {**truth, **yields}.items() if n in grid.spectrum.parameters})
+    full = replace(full, constraints=tuple(_at_truth(c, full, per_weight) for c in full.constraints))
     n_places = len(grid.places[next(iter(grid.places))])
     toys = np.empty((n_places, edges.size - 1))
     for i in range(n_places):
@@ -330,18 +353,33 @@ def _expected(grid: Grid, truth: Mapping[str, float], edges: Floats, per_weight:
     null = full.fix(**{grid.n_signal: 0.0})
     without = fit_many(null, toys, edges=edges, workers=workers)
     best = fit_many(full, toys, edges=edges, values=grid.places, workers=workers)
-    return significance(without.nll, best.nll, best.values[grid.n_signal], without.valid & best.valid, 1.0)[0]
+    ok = without.valid & best.valid
+    return signed_significance(without.nll, best.nll, best.values[grid.n_signal], ok, 1.0)[1]
 
 
-def significance(null: Any, best: Floats, n_signal: Floats, valid: Bools, scale: float) -> tuple[Floats, Bools]:
-    """Return signed Z, NaN where a fit failed or missed its minimum, and where it is known."""
+def _at_truth(constraint: Constraint, spectrum: Spectrum, per_weight: float) -> Constraint:
+    """Return an auxiliary measurement that found what is true; yields are in effective events (section 3.2 again)."""
+    truth = spectrum.values[constraint.name]
+    factor = per_weight if constraint.name in spectrum.yields else 1.0
+    if constraint.kind == "poisson":
+        width = constraint.width / factor
+        return replace(constraint, centre=width * truth, width=width)
+    width = constraint.width * factor if constraint.kind == "gaussian" else constraint.width
+    return replace(constraint, centre=truth, width=width)
+
+
+def signed_significance(
+    null: Any, best: Floats, n_signal: Floats, valid: Bools, scale: float
+) -> tuple[Floats, Floats, Bools]:
+    """Return signed q0 and Z, NaN where a fit failed or missed its minimum, and where they are known."""
+    null, best = np.broadcast_to(scale * null, best.shape), scale * best
     with np.errstate(invalid="ignore"):
-        ok = np.asarray(valid & (2.0 * scale * (null - best) >= -_WORSE))
-    z = np.full(best.shape, np.nan)
+        ok = np.asarray(valid & (2.0 * (null - best) >= -Q0_TOLERANCE))
+    q, z = np.full((2, *best.shape), np.nan)
     if ok.any():
-        nulls = np.broadcast_to(null, best.shape)[ok]
-        z[ok] = z_from_q0(q0(scale * nulls, scale * best[ok], n_signal[ok], signed=True, tolerance=_WORSE))
-    return z, ok
+        q[ok] = q0(null[ok], best[ok], n_signal[ok], signed=True)
+        z[ok] = z_from_q0(q[ok])
+    return q, z, ok
 
 
 def _p(z: Floats) -> Floats:

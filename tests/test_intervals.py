@@ -1,0 +1,58 @@
+"""Intervals for counts: against the tails that define them, and their coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hepstat.errors import InputError
+from hepstat.infer import poisson_interval
+
+
+@pytest.mark.parametrize("level", [0.6827, 0.95, 1 - 1e-9])
+def test_both_tails(level):
+    """Half of what the level leaves lies on either side."""
+    n = np.array([[1.0, 2.0, 7.0], [30.0, 100.0, 1e6]])
+    lower, upper = poisson_interval(n, level)
+    assert lower.shape == n.shape
+    np.testing.assert_allclose(stats.poisson.sf(n - 1, lower), (1 - level) / 2, rtol=1e-6)
+    np.testing.assert_allclose(stats.poisson.cdf(n, upper), (1 - level) / 2, rtol=1e-6)
+
+
+def test_tabulated_values():
+    """Nothing seen: 1.841; the familiar 3.689 of a 95% interval; plain floats for a plain number."""
+    assert poisson_interval(0) == (0.0, pytest.approx(1.841, abs=1e-3))
+    assert poisson_interval(0, 0.95) == (0.0, pytest.approx(3.689, abs=1e-3))
+    assert poisson_interval(10, 0.95) == (pytest.approx(4.795, abs=1e-3), pytest.approx(18.39, abs=1e-2))
+    assert all(isinstance(end, float) for end in poisson_interval(3))
+
+
+def test_large_counts_are_normal():
+    """The ends are a standard deviation away."""
+    lower, upper = poisson_interval(1e8)
+    assert lower == pytest.approx(1e8 - 1e4, abs=2.0)
+    assert upper == pytest.approx(1e8 + 1e4, abs=2.0)
+
+
+def test_coverage_is_at_least_the_level():
+    """Summed exactly over all counts that matter."""
+    n = np.arange(200)
+    lower, upper = poisson_interval(n)
+    for mean in np.linspace(0.05, 60.0, 500):
+        covered = (lower <= mean) & (mean <= upper)
+        assert stats.poisson.pmf(n[covered], mean).sum() > 0.6827
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-1.0,), "n: -1"),
+        (([1.0, np.nan],), r"n: nan at index \(1,\)"),
+        ((np.inf,), "n: inf is infinite"),
+        ((1.0, 1.0), "level: is 1"),
+        ((1.0, "x"), "level: is 'x'"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    """Each names the argument and the value."""
+    with pytest.raises(InputError, match=message):
+        poisson_interval(*arguments)

@@ -39,7 +39,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-NOTHING, FIXED_SHAPES, ALL_SHAPES = 0, 1, 2
+# Not Python integers: these would be typed as literals, and kernels be compiled once for each.
+NOTHING, FIXED_SHAPES, ALL_SHAPES = np.int64(0), np.int64(1), np.int64(2)
 
 
 class BinnedWork(NamedTuple):
@@ -120,7 +121,7 @@ def _integrate_bins(model: Model, c: int, points: Array, out: Array, first: int,
 
 
 @part
-def _fill_contents(model: Model, theta: Array, known: int, work: BinnedWork) -> bool:
+def _fill_contents(model: Model, theta: Array, known: np.int64, work: BinnedWork) -> bool:
     """Bring points, bins, integrals and contents up to date; return whether all integrals are positive."""
     for b in range(model.bins):
         work.contents[b] = 0.0
@@ -215,7 +216,7 @@ def binned_value(
     theta: Array,
     counts: Array,
     scale: Array,
-    known: int,
+    known: np.int64,
     work: BinnedWork,
     gradient: Array,
     gauss: Array,

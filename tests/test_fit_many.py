@@ -162,6 +162,8 @@ REASONS = {
     newton.UNDETERMINED,
     newton.HESSIAN_NOT_POSITIVE,
     # the minimum lies where the expected content of an empty bin is zero: no derivative vanishes there
+    newton.AT_EDGE,
+    # stuck for another reason, as where a Hessian is nearly singular
     newton.STALLED,
     # a minimum at infinity, as of a background that falls ever more steeply when all events are in the first bins
     newton.EVALUATIONS_EXHAUSTED,

@@ -61,6 +61,19 @@ def test_blinded_data_are_nowhere_in_the_result():
         hunt(PEAK, DATA, blind=(200, 300))
 
 
+def test_few_events_leave_no_gap():
+    """Where a deficit is as deep as the background allows, the significance is known all the same."""
+    narrow = Spectrum({"signal": Gaussian(150, 0.5), "background": Exponential(-0.02)}, (132, 168)).fix(
+        signal_sigma=0.5
+    )
+    x = narrow.sample({"n_signal": 0, "n_background": 20}, rng=0)
+    for data in (x, Histogram(Regular(36, 132, 168)).fill(x)):
+        scanned = scan(narrow, data, np.linspace(134, 166, 33))
+        assert scanned.n_failed == 0
+        assert np.isnan(scanned.n_signal_error).any()
+        assert np.isfinite(scanned.z).all()
+
+
 def test_edges_of_any_rounding():
     """A range that ends one rounding from an edge is scanned as it is fitted."""
     rng = np.random.default_rng(1)

@@ -17,7 +17,8 @@ VALID = (newton.CONVERGED, newton.UNDETERMINED)
 STATUS_TEXT: Mapping[int, str] = {
     newton.CONVERGED: "converged",
     newton.EVALUATIONS_EXHAUSTED: "evaluation limit reached before convergence",
-    newton.STALLED: "stuck, most likely at the edge where the density reaches zero: no errors there",
+    newton.STALLED: "stuck without convergence",
+    newton.AT_EDGE: "minimum at the edge where the density reaches zero: the value holds, there are no errors",
     newton.NOT_FINITE_AT_START: "likelihood not finite at the starting values",
     newton.UNDETERMINED: "converged; nothing depends on some parameter there, whose error is NaN",
     newton.UNRESOLVED: "a width became narrower than integrals resolve: start it closer to where it ends, or limit it",
@@ -149,6 +150,11 @@ class FitTable:
     def valid(self) -> Bools:
         """Which fits converged with a positive definite Hessian of the parameters that matter, (toys,)."""
         return np.asarray((self.status == VALID[0]) | (self.status == VALID[1]))
+
+    @property
+    def has_minimum(self) -> Bools:
+        """Which fits found their minimum, (toys,): valid ones, and those at the edge where the density reaches zero."""
+        return np.asarray(self.valid | (self.status == newton.AT_EDGE))
 
     @property
     def values(self) -> dict[str, Floats]:

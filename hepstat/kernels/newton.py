@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hepstat.kernels.options import borrowing, kernel, part
 
 __all__ = [
+    "AT_EDGE",
     "BARRIER",
     "CONVERGED",
     "EARLIER",
@@ -48,6 +49,7 @@ NOT_FINITE_AT_START = 3
 HESSIAN_NOT_POSITIVE = 4
 UNDETERMINED = 5
 UNRESOLVED = 6  # set where results are put together: a width became too narrow for the quadrature
+AT_EDGE = 7
 
 _SINGULAR = 1e-13  # smallest pivot of a matrix with unit diagonal that counts as positive
 _SMALLEST_DAMPING = 1e-7
@@ -55,7 +57,7 @@ _LARGEST_DAMPING = 1e12
 
 # Entries of State.numbers and State.codes.
 VALUE, DAMPING, PREDICTED, EDM, BARRIER = 0, 1, 2, 3, 4
-STATUS, EVALUATIONS, STAGE, EARLIER = 0, 1, 2, 3
+STATUS, EVALUATIONS, STAGE, EARLIER, BEFORE = 0, 1, 2, 3, 4
 
 # A descent may get stuck at the wall where the expected density reaches zero: an empty bin pushes its content down with
 # constant force while better points lie along the wall. Such a fit starts again with that many events added to each
@@ -80,8 +82,9 @@ class State(NamedTuple):
         Scaled step, scale of each parameter, and 1 for parameters held at a bound.
     numbers : (5,)
         Likelihood value, damping, predicted decrease, estimated distance to the minimum, barrier.
-    codes : (4,) int64
-        Status, number of evaluations in this stage, stage (position in BARRIERS), evaluations in earlier stages.
+    codes : (5,) int64
+        Status, number of evaluations in this stage, stage (position in BARRIERS), evaluations in earlier stages, status
+        at the end of the stage before.
     """
 
     theta: Array
@@ -117,7 +120,7 @@ def allocate_state(n_parameters: int, n_free: int) -> State:
         np.empty(n_free),
         np.empty(n_free),
         np.empty(5),
-        np.empty(4, np.int64),
+        np.empty(5, np.int64),
     )
 
 
@@ -300,9 +303,12 @@ def _all_finite(gradient: Array, gauss: Array, rest: Array) -> bool:
 def begin_next_stage(state: State, start: Array) -> bool:
     """Start again with the next barrier if this fit got stuck, or has one already; return whether it did."""
     stage = state.codes[STAGE] + 1
+    if stage == len(BARRIERS) and state.codes[STATUS] == STALLED and state.codes[BEFORE] == CONVERGED:
+        state.codes[STATUS] = AT_EDGE  # the minimum with the lowest barrier is that at the wall
     stuck = state.codes[STATUS] == STALLED or state.codes[STATUS] == EVALUATIONS_EXHAUSTED
     if stage == len(BARRIERS) or (stage == 1 and not stuck):
         return False
+    state.codes[BEFORE] = state.codes[STATUS]
     begin(state, start if stage == 1 else state.theta, stage)
     return True
 

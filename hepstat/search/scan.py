@@ -38,7 +38,7 @@ class Scan(Record):
     widths : array of shape (n_widths,) or None
         Widths that were tried; None if the width was that of the spectrum everywhere.
     n_signal, n_signal_error : array
-        Fitted yield and its standard error.
+        Fitted yield and its standard error, NaN where the yield is as negative as the background beneath it allows.
     q0 : array
         Discovery test statistic, 0 for a negative yield (arXiv:1007.1727, eq. 12).
     z : array
@@ -197,7 +197,7 @@ def scan(
     edges, per_weight = _binning(data, spectrum, w)
     scale = 1.0 if isinstance(data, Histogram) else per_weight  # the likelihood of bins is scaled already
     n_signal = table.values[grid.n_signal]
-    q, z, ok = signed_significance(null.nll, table.nll, n_signal, table.valid, scale)
+    q, z, ok = signed_significance(null.nll, table.nll, n_signal, table.has_minimum, scale)
     if not ok.any():
         raise FitError(f"All {ok.size} fits with signal failed: try another background, range or width")
     best = int(np.nanargmax(z))
@@ -353,7 +353,7 @@ def _expected(grid: Grid, truth: Mapping[str, float], edges: Floats, per_weight:
     null = full.fix(**{grid.n_signal: 0.0})
     without = fit_many(null, toys, edges=edges, workers=workers)
     best = fit_many(full, toys, edges=edges, values=grid.places, workers=workers)
-    ok = without.valid & best.valid
+    ok = without.has_minimum & best.has_minimum
     return signed_significance(without.nll, best.nll, best.values[grid.n_signal], ok, 1.0)[1]
 
 

@@ -46,36 +46,36 @@ TENTHS = np.round(X, 2)
 
 CASES = {
     "weighted, 100 regular bins": {
-        "hepstat": ours(OURS),
-        "hepstat, 2 threads": ours(OURS, workers=2),
+        "ours": ours(OURS),
+        "ours, 2 threads": ours(OURS, workers=2),
         "boost-histogram": theirs(THEIRS),
         "boost-histogram, threads=1": theirs(THEIRS, threads=1),
         "boost-histogram, threads=2": theirs(THEIRS, threads=2),
         "numpy, two calls": lambda: numpy_sums(X, W, 100),
     },
     "weighted, 100 variable bins": {
-        "hepstat": ours(Variable(EDGES)),
+        "ours": ours(Variable(EDGES)),
         "boost-histogram": theirs(bh.axis.Variable(EDGES)),
         "numpy, two calls": lambda: numpy_sums(X, W, EDGES),
     },
     "weighted, 40 x 25 bins": {
-        "hepstat": ours(*OURS_ND, columns=(X, Y)),
+        "ours": ours(*OURS_ND, columns=(X, Y)),
         "boost-histogram": theirs(*THEIRS_ND, columns=(X, Y)),
     },
     "weighted, 100 regular bins, float32": {
-        "hepstat": ours(OURS, columns=(X32,), w=W32),
+        "ours": ours(OURS, columns=(X32,), w=W32),
         "boost-histogram": theirs(THEIRS, columns=(X32,), w=W32),
     },
     "weighted, 100 regular bins, all events in one": {
-        "hepstat": ours(OURS, columns=(PEAK,)),
+        "ours": ours(OURS, columns=(PEAK,)),
         "boost-histogram": theirs(THEIRS, columns=(PEAK,)),
     },
     "weighted, 100 regular bins, all events on edges": {
-        "hepstat": ours(OURS, columns=(TENTHS,)),
+        "ours": ours(OURS, columns=(TENTHS,)),
         "boost-histogram": theirs(THEIRS, columns=(TENTHS,)),
     },
     "counted, 100 regular bins": {
-        "hepstat": ours(OURS, w=None),
+        "ours": ours(OURS, w=None),
         "boost-histogram": theirs(THEIRS, w=None),
         "numpy": lambda: np.histogram(X, 100, (0, 1)),
     },
@@ -87,4 +87,5 @@ def test_fill(benchmark, group, who):
     """Time one fill; kernels are compiled before."""
     benchmark.group = group
     benchmark.name = who
+    benchmark.extra_info["role"] = who
     benchmark.pedantic(CASES[group][who], rounds=30, warmup_rounds=3)

@@ -53,7 +53,7 @@ def special_cases():
     for name in special.__all__:
         base = name.removesuffix("_f4")
         group = f"{base}, {'float32' if name.endswith('_f4') else 'float64'}"
-        yield pytest.param(name, "hepstat", marks=pytest.mark.benchmark(group=group), id=f"{name}-hepstat")
+        yield pytest.param(name, "ours", marks=pytest.mark.benchmark(group=group), id=f"{name}-ours")
         yield pytest.param(name, "scipy", marks=pytest.mark.benchmark(group=group), id=f"{name}-numpy/scipy")
         if base in MATH:
             yield pytest.param(name, "math", marks=pytest.mark.benchmark(group=group), id=f"{name}-numba math")
@@ -66,12 +66,13 @@ def test_special(benchmark, name, by):
     base = name.removesuffix("_f4")
     x = np.random.default_rng(1).uniform(0.1 if base.startswith("log") else -5.0, 5.0, N).astype(dtype)
     out = np.empty_like(x)
-    if by == "hepstat":
+    if by == "ours":
         function = loop_over(getattr(special, name))
     elif by == "math":
         function = loop_over(MATH[base])
     else:
         function = SCIPY[base]
+    benchmark.extra_info["role"] = {"scipy": "numpy or scipy", "math": "numba math"}.get(by, by)
     measure(benchmark, lambda: function(x, out))
 
 
@@ -91,14 +92,15 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("by", ["hepstat", "numpy"])
+@pytest.mark.parametrize("by", ["ours", "numpy"])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.benchmark(group=n)) for n in DRAWS])
 def test_random(benchmark, name, by):
     """Time a fill from Philox, ours and numpy's."""
     dtype, ours, numpys = DRAWS[name]
     out = np.empty(N, dtype=dtype)
     key = stream_key(1)
-    if by == "hepstat":
+    benchmark.extra_info["role"] = by
+    if by == "ours":
         state = stream(*key, np.uint64(0))
         measure(benchmark, lambda: ours(state, out))
     else:

@@ -45,8 +45,6 @@ class Compiled:
     Attributes
     ----------
     spectrum : Spectrum
-    edges : (bins + 1,)
-        Of the bins, or of the range for an unbinned fit.
     scale : float
         Smallest structure that the quadratures resolve, infinite where none is needed.
     model : Model
@@ -59,7 +57,6 @@ class Compiled:
     """
 
     spectrum: Spectrum
-    edges: Floats
     scale: float
     model: Model
     problem: Problem
@@ -103,9 +100,9 @@ class Compiled:
             if isinstance(form.density, Callback):
                 form.density.raise_error()
 
-    def starting_point(self, values: Mapping[str, float] | None = None) -> Floats:
-        """Return the starting point in the user's parameters (1, parameters)."""
-        return np.array([[{**self.spectrum.values, **(values or {})}[name] for name in self.spectrum.names]])
+    def starting_point(self, values: Mapping[str, float]) -> Floats:
+        """Return the spectrum's values, replaced by these, in the user's parameters (1, parameters)."""
+        return np.array([[{**self.spectrum.values, **values}[name] for name in self.spectrum.names]])
 
 
 def _floats_freely(spectrum: Spectrum, component: str) -> bool:
@@ -143,12 +140,14 @@ def quadrature_scale(spectrum: Spectrum, values: Mapping[str, Any]) -> Any:
     return smallest
 
 
-def _quadrature(spectrum: Spectrum, edges: Floats, scale: float) -> tuple[Floats, Floats]:
+def _quadrature(
+    spectrum: Spectrum, forms: tuple[KernelForm, ...], edges: Floats, scale: float
+) -> tuple[Floats, Floats]:
     """Return nodes and weights good enough for all components without a closed integral."""
     low, high = spectrum.range
     steepness = 0.0
-    for name, shape in spectrum.components.items():
-        form, values = shape.kernel_form(low, high), _shape_values(spectrum, name)
+    for (name, shape), form in zip(spectrum.components.items(), forms, strict=True):
+        values = _shape_values(spectrum, name)
         if form.cumulative is None and shape.scale(values) is None:
             steepness = max(steepness, form.steepness(np.array(list(values.values())), low, high))
     return quadrature(edges, scale if np.isfinite(scale) else None, steepness)
@@ -183,16 +182,18 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None, *, scale: 
     binned = edges is not None
     bin_edges = np.asarray(spectrum.range, dtype=float) if edges is None else edges
     scale = min(scale, float(quadrature_scale(spectrum, spectrum.values)))
-    nodes, weights = _quadrature(spectrum, bin_edges, scale)
+    forms = tuple(
+        shape.kernel_form(*spectrum.range, orthogonal=_floats_freely(spectrum, name))
+        for name, shape in spectrum.components.items()
+    )
+    nodes, weights = _quadrature(spectrum, forms, bin_edges, scale)
     table = np.zeros((len(spectrum.components), TABLE_WIDTH), np.int64)
     index: list[int] = []
     consts: list[Floats] = []
     grid: list[Floats] = []
-    forms: list[KernelForm] = []
     blocks: list[tuple[np.ndarray, Floats]] = []
-    for c, (name, shape) in enumerate(spectrum.components.items()):
+    for c, (name, form) in enumerate(zip(spectrum.components, forms, strict=True)):
         own = [position[n] for n in spectrum.names_of(name)]
-        form = shape.kernel_form(*spectrum.range, orthogonal=_floats_freely(spectrum, name))
         if form.transform is not None:
             blocks.append((np.array(own), form.transform))
         integral = form.density if form.cumulative is None else form.cumulative
@@ -213,7 +214,6 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None, *, scale: 
         index += own
         consts.append(np.asarray(form.consts, dtype=np.float64))
         grid.append(columns.ravel())
-        forms.append(form)
     model = Model(
         table,
         np.array(index, dtype=np.int64),
@@ -235,4 +235,4 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None, *, scale: 
         _MOST_EVALUATIONS,
     )
     centres = np.array([[c.centre for c in spectrum.constraints]], dtype=np.float64)
-    return Compiled(spectrum, bin_edges, scale, model, problem, centres, tuple(forms), tuple(blocks))
+    return Compiled(spectrum, scale, model, problem, centres, forms, tuple(blocks))

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array, finite_number, rising_edges
 from hepstat.errors import FitError, InputError
 from hepstat.fit import FitResult, fit, fit_many
+from hepstat.fit.data import is_histogram
 from hepstat.histogram import Histogram
 from hepstat.infer import q0, z_from_q0, z_to_log_p, z_to_p
 from hepstat.infer.significance import Q0_TOLERANCE
@@ -325,7 +326,7 @@ def take(data: Any) -> Histogram | Floats:
     """Return anything with the UHI protocol as a Histogram, anything else as an array of events (n_events,)."""
     if isinstance(data, Histogram):
         return data
-    if hasattr(data, "axes") and hasattr(data, "values"):
+    if is_histogram(data):
         return Histogram.from_uhi(data)
     return finite_array(data, "data")
 

@@ -10,8 +10,8 @@ from scipy import stats
 
 from hepstat.errors import InputError
 from hepstat.histogram import Histogram, Regular, Variable
-from hepstat.infer import poisson_interval
-from hepstat.plot import draw_p0, draw_spectrum, draw_z_map
+from hepstat.infer import coverage, gross_vitells, p_value_calibration, poisson_interval
+from hepstat.plot import draw_coverage, draw_global_p, draw_p0, draw_p_calibration, draw_spectrum, draw_z_map
 
 X = np.linspace(0.05, 9.95, 100)
 COUNTS = np.array([50.0, 40, 30, 25, 30, 0, 12, 9, 5, 3])
@@ -110,6 +110,52 @@ def test_map_of_position_and_width():
     _png(draw_z_map(X, [1.0], z[:1]))
 
 
+def test_calibration_of_p_values():
+    """Ten parts and type-I errors, from the record or the p-values."""
+    p = np.random.default_rng(1).random(500)
+    found = p_value_calibration(p, above=0.5, n_failed=2)
+    figure = draw_p_calibration(found, title="t")
+    top, below = figure.axes
+    assert _words(top) == ["Uniform, 1$\\sigma$", f"{found.n_below} toys"]
+    assert top.get_xlim() == (0.0, 0.5)
+    assert "2 failed" in top.texts[0].get_text()
+    assert [label.get_text() for label in below.get_xticklabels()] == ["0.1", "0.05", "0.01", "0.00135"]
+    points = below.containers[0].lines[0].get_ydata()
+    np.testing.assert_allclose(points, found.rates / found.thresholds)
+    _png(figure)
+    assert draw_p_calibration(p).axes[0].containers[0].lines[0].get_ydata().sum() == 500
+    _png(draw_p_calibration([0.3]))
+
+
+def test_coverage_with_and_without_pulls():
+    """One panel or two."""
+    truth = np.repeat([0.0, 1.0, 2.0], 50)
+    ends = truth - 1, truth + 0.5
+    _png(draw_coverage(coverage(truth, *ends)))
+    both = coverage(truth, *ends, estimate=truth + np.tile([0.1, -0.1], 75), error=np.full(150, 0.1))
+    figure = draw_coverage(both, name="yield", unit="events", title="t")
+    top, below = figure.axes
+    assert _words(top) == ["Level 0.6827", "Toys"]
+    assert _words(below) == ["Mean", "Width"]
+    assert below.get_xlabel() == "Yield [events]"
+    _png(figure)
+    _png(draw_coverage(coverage(0.0, [-1.0], [1.0], estimate=[0.0], error=[1.0])))  # no width from one toy
+
+
+@pytest.mark.parametrize("n", [1, 9, 60])
+def test_global_p_of_several_methods(n):
+    """Few points with bars side by side, many as a band; p = 0 and NaN leave gaps; nothing is clipped above."""
+    z = np.linspace(0.0, 5.0, n)
+    p, error = gross_vitells([0, 1, 2, 3], 0.5).p_global(z)
+    poor = np.where(z > 4, 0.0, p), 2 * p
+    figure = draw_global_p(z, {"Gross-Vitells": (p, error), "Toys": poor, "None": (p * np.nan, p)}, title="t")
+    axes = figure.axes[0]
+    assert _words(axes) == ["Local", "Gross-Vitells", "Toys", "None"]
+    assert axes.get_ylim()[0] < stats.norm.logsf(z.max()) / np.log(10)
+    assert axes.get_ylim()[1] > 0
+    _png(figure)
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -122,6 +168,9 @@ def test_map_of_position_and_width():
         (lambda: draw_p0(X, [-1.0]), "log_p0: has shape"),
         (lambda: draw_p0(X, -X, [-1.0]), "log_p0_expected: has shape"),
         (lambda: draw_p0([np.nan], [-1.0]), "positions"),
+        (lambda: draw_p_calibration([2.0]), "p: 2"),
+        (lambda: draw_global_p([1.0], {"toys": ([0.1], [0.1, 0.2])}), r"curves\['toys'\]: has shapes"),
+        (lambda: draw_global_p([np.nan], {}), "z"),
     ],
 )
 def test_bad_arguments(draw, message):

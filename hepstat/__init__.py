@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hepstat import errors, events, execution, fit, histogram, infer, plot, search, seeds, shapes
+    from hepstat import errors, events, execution, fit, histogram, infer, plot, search, seeds, shapes, toys
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "search",
     "seeds",
     "shapes",
+    "toys",
 ]
 
 

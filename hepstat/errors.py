@@ -1,6 +1,8 @@
 """Errors that a user can act on: which argument, which value, what to do."""
 
-__all__ = ["FitError", "HepstatError", "InputError", "MissingDependency"]
+from typing import Any
+
+__all__ = ["FitError", "HepstatError", "InputError", "MissingDependency", "ToyError"]
 
 
 class HepstatError(Exception):
@@ -32,6 +34,22 @@ class InputError(HepstatError, ValueError):
 
 class FitError(HepstatError, RuntimeError):
     """A fit that a result depends on has failed; the message says why and what to try."""
+
+
+class ToyError(HepstatError, RuntimeError):
+    """A run of toys has stopped early, cannot be written, or too many of its toys have failed.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and what is left.
+    table : ToyTable, optional
+        The toys that were finished.
+    """
+
+    def __init__(self, message: str, table: Any = None) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class MissingDependency(HepstatError, ImportError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -50,12 +50,12 @@ def cut(n: int, size: int) -> list[tuple[int, int]]:
 
 def map_ordered(
     function: Callable[[C], R],
-    chunks: Sequence[C],
+    chunks: Iterable[C],
     *,
     workers: int = 1,
     executor: Executor | None = None,
     progress: str | None = None,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Apply a function to every chunk and give the results in the order of the chunks.
 
     Nothing runs until the first result is asked for. At most a few chunks per worker are under way at a time, so
@@ -65,8 +65,8 @@ def map_ordered(
     ----------
     function : callable
         What to do with one chunk. A process pool or a cluster needs it to be picklable.
-    chunks : sequence
-        One argument for each call.
+    chunks : iterable
+        One argument for each call, taken when its turn comes.
     workers : int
         Number of threads. With 1, and no executor, the work is done in the calling thread.
     executor : concurrent.futures.Executor, optional
@@ -92,10 +92,11 @@ def map_ordered(
 
 
 def _map(
-    function: Callable[[C], R], chunks: Sequence[C], workers: int, executor: Executor | None, label: str | None
-) -> Iterator[R]:
-    with progress_bar(len(chunks), label) as step:
-        if executor is None and (workers == 1 or len(chunks) < 2):
+    function: Callable[[C], R], chunks: Iterable[C], workers: int, executor: Executor | None, label: str | None
+) -> Generator[R, None, None]:
+    n = len(chunks) if isinstance(chunks, Sized) else None
+    with progress_bar(n, label) as step:
+        if executor is None and (workers == 1 or (n is not None and n < 2)):
             results: Iterator[R] = map(function, chunks)
         else:
             results = _submitted(function, chunks, workers, executor)
@@ -114,7 +115,7 @@ if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not
     os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
-def _submitted(function: Callable[[C], R], chunks: Sequence[C], workers: int, executor: Executor | None) -> Iterator[R]:
+def _submitted(function: Callable[[C], R], chunks: Iterable[C], workers: int, executor: Executor | None) -> Iterator[R]:
     """Map over an executor, or over threads of which the calling one is the first."""
     pool = _threads(workers - 1) if executor is None else executor
     waiting: deque[tuple[C, Future[R]]] = deque()
@@ -144,15 +145,17 @@ def _first(function: Callable[[C], R], waiting: deque[tuple[C, Future[R]]], help
 
 
 @contextmanager
-def progress_bar(total: int, label: str | None) -> Iterator[Callable[[int], Any]]:
+def progress_bar(total: int | None, label: str | None, *, unit: str | None = None) -> Iterator[Callable[[int], Any]]:
     """Show a progress bar on standard error, if that is a terminal and the work takes over two seconds.
 
     Parameters
     ----------
-    total : int
-        Number of steps.
+    total : int or None
+        Number of steps, if it is known.
     label : str, optional
         Text before the bar; None for no bar.
+    unit : str, optional
+        What a step is. Their number and rate are then shown in thousands, millions, ...
 
     Yields
     ------
@@ -164,5 +167,6 @@ def progress_bar(total: int, label: str | None) -> Iterator[Callable[[int], Any]
         return
     from tqdm import tqdm  # lazily: most runs are over before a bar is due
 
-    with tqdm(total=total, desc=label, delay=_QUIET_SECONDS, disable=None, leave=False) as bar:
+    scale = {} if unit is None else {"unit": unit, "unit_scale": True}
+    with tqdm(total=total, desc=label, delay=_QUIET_SECONDS, disable=None, leave=False, **scale) as bar:
         yield bar.update

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from hepstat.errors import InputError
-from hepstat.infer import poisson_interval
+from hepstat.infer import binomial_interval, poisson_interval
 
 
 @pytest.mark.parametrize("level", [0.6827, 0.95, 1 - 1e-9])
@@ -56,3 +56,55 @@ def test_bad_arguments(arguments, message):
     """Each names the argument and the value."""
     with pytest.raises(InputError, match=message):
         poisson_interval(*arguments)
+
+
+@pytest.mark.parametrize("level", [0.6827, 0.95, 1 - 1e-9])
+def test_both_tails_of_a_fraction(level):
+    """Half of what the level leaves lies on either side, for any number of trials."""
+    k, n = np.array([[1.0, 2.0, 7.0], [30.0, 99.0, 400_000.0]]), np.array([8.0, 100.0, 1e6])
+    k = np.minimum(k, n - 1)
+    lower, upper = binomial_interval(k, n, level)
+    assert lower.shape == k.shape
+    np.testing.assert_allclose(stats.binom.sf(k - 1, n, lower), (1 - level) / 2, rtol=1e-6)
+    np.testing.assert_allclose(stats.binom.cdf(k, n, upper), (1 - level) / 2, rtol=1e-6)
+
+
+def test_ends_of_a_fraction():
+    """Exactly 0 and 1 where nothing or everything succeeded; plain floats; no knowledge without trials."""
+    assert binomial_interval(0, 10, 0.9) == (0.0, pytest.approx(1 - 0.05**0.1))
+    assert binomial_interval(10, 10, 0.9) == (pytest.approx(0.05**0.1), 1.0)
+    assert binomial_interval(0, 0) == (0.0, 1.0)
+    assert all(isinstance(end, float) for end in binomial_interval(3, 7))
+
+
+def test_few_of_many_are_poisson():
+    """A handful of 10^9 trials."""
+    lower, upper = binomial_interval([0, 3, 50], 1e9)
+    expected = poisson_interval([0, 3, 50])
+    np.testing.assert_allclose(lower * 1e9, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(upper * 1e9, expected[1], rtol=1e-6)
+
+
+def test_coverage_of_a_fraction_is_at_least_the_level():
+    """Summed exactly over all outcomes."""
+    k = np.arange(41)
+    lower, upper = binomial_interval(k, 40)
+    for p in np.linspace(0.001, 0.999, 400):
+        covered = (lower <= p) & (p <= upper)
+        assert stats.binom.pmf(k[covered], 40, p).sum() > 0.6827
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((2, 1), "k: 2 is above n"),
+        ((-1, 1), "k: -1"),
+        ((np.nan, 1), "k: nan"),
+        ((1, np.inf), "n: inf"),
+        ((1, 2, 0.0), "level: is 0"),
+    ],
+)
+def test_bad_fractions(arguments, message):
+    """Each names the argument and the value."""
+    with pytest.raises(InputError, match=message):
+        binomial_interval(*arguments)

@@ -1,9 +1,20 @@
-"""Inference: significances, intervals and goodness of fit, each statistic with one owner."""
+"""Inference: significances, intervals, toys and goodness of fit, each statistic with one owner."""
 
+from hepstat.infer.calibration import CoverageCalibration, PValueCalibration, coverage, p_value_calibration
 from hepstat.infer.deviance import half_deviance
 from hepstat.infer.fitted import fit_goodness, fit_pulls
 from hepstat.infer.goodness import GoodnessOfFit, goodness_of_fit, pulls
-from hepstat.infer.intervals import poisson_interval
+from hepstat.infer.importance import WeightedPValue, weighted_p_value
+from hepstat.infer.intervals import binomial_interval, poisson_interval
+from hepstat.infer.look_elsewhere import (
+    GrossVitells,
+    VitellsGross,
+    count_up_crossings,
+    euler_characteristic,
+    gross_vitells,
+    trials_factor,
+    vitells_gross,
+)
 from hepstat.infer.significance import (
     asimov_z,
     on_off_p,
@@ -16,22 +27,44 @@ from hepstat.infer.significance import (
     z_to_log_p,
     z_to_p,
 )
+from hepstat.infer.tilts import Tilts, tilted_means
+from hepstat.infer.toy_p import ToyPValue, toy_p_value, toy_p_value_of, toy_p_value_to
 
 __all__ = [
+    "CoverageCalibration",
     "GoodnessOfFit",
+    "GrossVitells",
+    "PValueCalibration",
+    "Tilts",
+    "ToyPValue",
+    "VitellsGross",
+    "WeightedPValue",
     "asimov_z",
+    "binomial_interval",
+    "count_up_crossings",
+    "coverage",
+    "euler_characteristic",
     "fit_goodness",
     "fit_pulls",
     "goodness_of_fit",
+    "gross_vitells",
     "half_deviance",
     "on_off_p",
     "on_off_z",
     "p_to_z",
+    "p_value_calibration",
     "poisson_interval",
     "poisson_p",
     "poisson_z",
     "pulls",
     "q0",
+    "tilted_means",
+    "toy_p_value",
+    "toy_p_value_of",
+    "toy_p_value_to",
+    "trials_factor",
+    "vitells_gross",
+    "weighted_p_value",
     "z_from_q0",
     "z_to_log_p",
     "z_to_p",

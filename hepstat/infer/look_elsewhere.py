@@ -1,0 +1,342 @@
+"""The look-elsewhere effect: how likely a local significance is anywhere in a scan, from few toys.
+
+A field of local significances over position, or over width and position, exceeds a high level with about the
+probability of the expected Euler characteristic of the region above it. Its dependence on the level is known, so a few
+dozen toys at a low level, where exceeding is common, give the global p-value at a high one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepstat.checks import finite_array, finite_number
+from hepstat.errors import InputError
+from hepstat.infer.broadcast import given, numbers, refuse
+from hepstat.infer.significance import p_to_z, z_to_log_p, z_to_p
+from hepstat.record import Record
+from hepstat.types import Bools, Floats, Ints
+
+__all__ = [
+    "GrossVitells",
+    "VitellsGross",
+    "count_up_crossings",
+    "euler_characteristic",
+    "gross_vitells",
+    "trials_factor",
+    "vitells_gross",
+]
+
+_LOG_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
+
+
+def count_up_crossings(z: ArrayLike, level: float) -> Ints:
+    """Count how often a signed local significance rises to a level along a scan.
+
+    Parameters
+    ----------
+    z : array_like, shape (..., n_places)
+        Signed local significance in the order of the scan. A place with NaN, where a fit failed, is passed over: its
+        neighbours count as next to each other.
+    level : float
+        Level u in units of q0, at least 0: z crosses ``sqrt(u)``.
+
+    Returns
+    -------
+    array of int, shape (...)
+        Places at or above the level whose predecessor is below it. A scan that begins above has not crossed there.
+
+    Raises
+    ------
+    InputError
+        If z is a single number, or the level is negative.
+    """
+    values, above = _above(z, level, 1)
+    known = ~np.isnan(values)
+    places = np.where(known, np.arange(values.shape[-1]), -1)
+    before = np.maximum.accumulate(places, axis=-1)[..., :-1]  # the last known place before each but the first
+    low = (before >= 0) & ~np.take_along_axis(above, np.maximum(before, 0), axis=-1)
+    return np.asarray((above[..., 1:] & low).sum(axis=-1), dtype=np.int64)
+
+
+def euler_characteristic(z: ArrayLike, level: float) -> Ints:
+    """Euler characteristic of the region where a signed local significance is at or above a level.
+
+    Connected pieces less holes, as vertices less edges plus faces: places are vertices, neighbours along either axis
+    share an edge, and four places in a square a face.
+
+    Parameters
+    ----------
+    z : array_like, shape (..., n_widths, n_positions)
+        Signed local significance. A place with NaN, where a fit failed, lies outside the region: amid a region it makes
+        a hole, so leave out toys with many.
+    level : float
+        Level u in units of q0, at least 0: the region is ``z >= sqrt(u)``.
+
+    Returns
+    -------
+    array of int, shape (...)
+        Euler characteristic.
+
+    Raises
+    ------
+    InputError
+        If z has fewer than two dimensions, or the level is negative.
+    """
+    _, a = _above(z, level, 2)
+    across, along = a[..., 1:] & a[..., :-1], a[..., 1:, :] & a[..., :-1, :]
+    faces = across[..., 1:, :] & across[..., :-1, :]
+    total = sum(sign * part.sum(axis=(-2, -1)) for sign, part in ((1, a), (-1, across), (-1, along), (1, faces)))
+    return np.asarray(total, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class GrossVitells(Record):
+    """Global p-values of a scan in one dimension, from up-crossings of a low level.
+
+    Parameters
+    ----------
+    mean : float
+        Mean number of up-crossings of the level in toys without signal.
+    error : float
+        Its standard error, at least that of a single crossing in all toys.
+    n_toys : int
+        Number of toys.
+    level : float
+        Level u0 in units of q0.
+    """
+
+    mean: float
+    error: float
+    n_toys: int
+    level: float
+
+    def p_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
+        """Bound the probability that noise is as significant as `z_local` anywhere in the scan.
+
+        ``p_local + <N(u0)> exp(-(u - u0) / 2)`` with u = Z^2, at most 1 (Gross and Vitells, arXiv:1005.1891, for one
+        degree of freedom); q0 is one-sided, so p_local is half that of chi2. It is an upper bound that becomes exact at
+        high levels. Below Z = 0 the second term stays as at 0.
+
+        Parameters
+        ----------
+        z_local : array_like
+            Local significance.
+
+        Returns
+        -------
+        p, error : float or ndarray
+            Bound, and its standard error from the finite number of toys (not reduced where the bound is 1).
+
+        Raises
+        ------
+        InputError
+            If an entry is NaN.
+        """
+        z = numbers(z_local, "z_local", -np.inf, np.inf)
+        decay = self._decay(z)
+        return given(np.minimum(z_to_p(z) + self.mean * decay, 1.0)), given(self.error * decay)
+
+    def z_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
+        """Return the global significance of a local one, and its standard error.
+
+        Computed from the logarithm of p, so that it stays right where p underflows. A bound of 1 gives -inf.
+
+        Parameters
+        ----------
+        z_local : array_like
+            Local significance.
+
+        Returns
+        -------
+        z, error : float or ndarray
+            In standard deviations.
+
+        Raises
+        ------
+        InputError
+            If an entry is NaN.
+        """
+        z = numbers(z_local, "z_local", -np.inf, np.inf)
+        with np.errstate(divide="ignore"):
+            log_mean, log_error = np.log(self.mean), np.log(self.error)
+        log_p = np.minimum(np.logaddexp(z_to_log_p(z), log_mean + self._log_decay(z)), 0.0)
+        return _with_error(log_p, log_error + self._log_decay(z))
+
+    def _log_decay(self, z: Floats) -> Floats:
+        return np.asarray(-0.5 * (np.square(np.maximum(z, 0.0)) - self.level))
+
+    def _decay(self, z: Floats) -> Floats:
+        return np.asarray(np.exp(self._log_decay(z)))
+
+
+@dataclass(frozen=True, eq=False)
+class VitellsGross(Record):
+    """Global p-values of a scan in two dimensions, from Euler characteristics at two low levels.
+
+    Parameters
+    ----------
+    n1, n2 : float
+        Coefficients of the expected Euler characteristic.
+    covariance : array of shape (2, 2)
+        Of `n1` and `n2`.
+    means : array of shape (2,)
+        Mean Euler characteristic at the levels in toys without signal.
+    levels : array of shape (2,)
+        Levels in units of q0.
+    n_toys : int
+        Number of toys.
+    """
+
+    n1: float
+    n2: float
+    covariance: Floats
+    means: Floats
+    levels: Floats
+    n_toys: int
+
+    def p_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
+        """Estimate the probability that noise is as significant as `z_local` anywhere in the scan.
+
+        ``P(chi2_1 > u) / 2 + exp(-u / 2) (N1 + sqrt(u) N2)`` with u = Z^2, within [p_local, 1] (Vitells and Gross,
+        arXiv:1105.4355, for one degree of freedom in two dimensions). The first term is halved because q0 is one-sided:
+        only excesses count. The estimate holds at high levels, where the region above is one piece or none. Below Z = 0
+        the second term stays as at 0.
+
+        Parameters
+        ----------
+        z_local : array_like
+            Local significance.
+
+        Returns
+        -------
+        p, error : float or ndarray
+            Estimate, and its standard error from the finite number of toys, with the correlation of the two levels.
+
+        Raises
+        ------
+        InputError
+            If an entry is NaN.
+        """
+        z = numbers(z_local, "z_local", -np.inf, np.inf)
+        root = np.maximum(z, 0.0)
+        decay, local = np.exp(-0.5 * root * root), np.asarray(z_to_p(z))
+        with np.errstate(invalid="ignore"):  # inf * 0 at an infinite significance
+            by_n2 = np.where(decay > 0, root * decay, 0.0)
+        p = np.clip(local + self.n1 * decay + self.n2 * by_n2, local, 1.0)
+        (a, b), (_, d) = self.covariance
+        variance = a * decay * decay + 2.0 * b * decay * by_n2 + d * by_n2 * by_n2
+        return given(p), given(np.sqrt(np.maximum(variance, 0.0)))
+
+
+def gross_vitells(crossings: ArrayLike, level: float) -> GrossVitells:
+    """Average up-crossings of toys, for global p-values of a scan in one dimension.
+
+    Parameters
+    ----------
+    crossings : array_like, shape (n_toys,)
+        From :func:`count_up_crossings`, of toys without signal.
+    level : float
+        The level u0 that they are of, in units of q0; one that most toys cross, such as 0.5.
+
+    Returns
+    -------
+    GrossVitells
+        Gives the p-values.
+
+    Raises
+    ------
+    InputError
+        For fewer than two toys, a negative number, or a negative level.
+    """
+    n = finite_array(crossings, "crossings")
+    refuse(n < 0, n, "crossings", "is negative", "Pass the counts")
+    _several(n.size, "crossings")
+    error = float(np.std(n, ddof=1)) / np.sqrt(n.size)
+    return GrossVitells(float(n.mean()), float(max(error, 1.0 / n.size)), n.size, _level(level))
+
+
+def vitells_gross(euler: ArrayLike, levels: ArrayLike) -> VitellsGross:
+    """Solve for the expected Euler characteristic, for global p-values of a scan in two dimensions.
+
+    Parameters
+    ----------
+    euler : array_like, shape (n_toys, 2)
+        From :func:`euler_characteristic`, of toys without signal, at two levels.
+    levels : array_like, shape (2,)
+        The levels in units of q0, such as 0.5 and 2.
+
+    Returns
+    -------
+    VitellsGross
+        Gives the p-values.
+
+    Raises
+    ------
+    InputError
+        For fewer than two toys, or levels that are negative or equal.
+    """
+    phi, u = finite_array(euler, "euler", ndim=2), finite_array(levels, "levels")
+    if phi.shape[1] != 2 or u.shape != (2,) or u.min() < 0 or u[0] == u[1]:
+        raise InputError("levels", f"is {u.tolist()} for euler of shape {phi.shape}", "Pass two different levels >= 0")
+    _several(phi.shape[0], "euler")
+    means, root = phi.mean(axis=0), np.sqrt(u)
+    solve = np.linalg.inv(np.exp(-0.5 * u)[:, np.newaxis] * np.column_stack([np.ones(2), root]))
+    n1, n2 = solve @ (means - z_to_p(root))
+    spread = np.cov(phi, rowvar=False) / phi.shape[0]
+    np.fill_diagonal(spread, np.maximum(np.diag(spread), phi.shape[0] ** -2.0))  # toys that all agree are not exact
+    covariance = solve @ spread @ solve.T
+    return VitellsGross(float(n1), float(n2), covariance, means, u, phi.shape[0])
+
+
+def trials_factor(p_global: ArrayLike, p_local: ArrayLike) -> Any:
+    """Return by how much looking everywhere makes a p-value larger.
+
+    Parameters
+    ----------
+    p_global, p_local : array_like
+        p-values, the local one above 0.
+
+    Returns
+    -------
+    float or ndarray
+        Their ratio.
+
+    Raises
+    ------
+    InputError
+        If an entry is no probability, or a local one is 0.
+    """
+    whole, local = numbers(p_global, "p_global", 0.0, 1.0), numbers(p_local, "p_local", 0.0, 1.0)
+    refuse(local == 0, local, "p_local", "is 0", "Pass local p-values above 0")
+    return given(whole / local)
+
+
+def _above(z: ArrayLike, level: float, ndim: int) -> tuple[Floats, Bools]:
+    """Return z as float64, and where it is at or above the root of the level."""
+    values = np.asarray(z, dtype=np.float64)
+    if values.ndim < ndim:
+        raise InputError("z", f"has shape {values.shape}", f"Pass at least {ndim} dimension(s)")
+    return values, values >= np.sqrt(_level(level))
+
+
+def _level(level: float) -> float:
+    if finite_number(level, "level") < 0:
+        raise InputError("level", f"is {level:g}", "Pass a level of q0, at least 0")
+    return float(level)
+
+
+def _several(n: int, name: str) -> None:
+    if n < 2:
+        raise InputError(name, f"has {n} toy", "Pass two or more, so that there is an error")
+
+
+def _with_error(log_p: Floats, log_error: Floats) -> tuple[Any, Any]:
+    """Return Z and its error, that of p over the normal density at Z."""
+    z = np.asarray(p_to_z(log_p=log_p))
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.exp(log_error + 0.5 * z * z + _LOG_ROOT_TAU)
+    return given(z), given(error)

@@ -3,11 +3,13 @@
 from hepstat.fit.likelihood import BinnedLikelihood, Likelihood, UnbinnedLikelihood, fit, likelihood
 from hepstat.fit.many import fit_many
 from hepstat.fit.result import FitResult, FitTable
+from hepstat.fit.toys import FitToys
 
 __all__ = [
     "BinnedLikelihood",
     "FitResult",
     "FitTable",
+    "FitToys",
     "Likelihood",
     "UnbinnedLikelihood",
     "fit",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hepstat.errors import InputError
-from hepstat.kernels import constraints
+from hepstat.kernels.constraints import KINDS
 from hepstat.kernels.entry import Callback
 from hepstat.kernels.fits import Problem, change_basis
 from hepstat.kernels.model import (
@@ -35,7 +35,6 @@ __all__ = ["Compiled", "compile_spectrum", "quadrature_scale"]
 _TOLERANCE = 1e-8  # estimated distance to the minimum, in units of the negative log-likelihood
 _MOST_EVALUATIONS = 500
 _MOST_PARAMETERS = 62  # limits hit are reported in the bits of an int64
-_KINDS = {"gaussian": constraints.GAUSSIAN, "log_normal": constraints.LOG_NORMAL, "poisson": constraints.POISSON}
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,7 @@ def compile_spectrum(spectrum: Spectrum, edges: Floats | None = None, *, scale: 
         np.array([position[n] for n in spectrum.floating], dtype=np.int64),
         np.array([p.lower for p in parameters]),
         np.array([p.upper for p in parameters]),
-        np.array([_KINDS[c.kind] for c in spectrum.constraints], dtype=np.int64),
+        np.array([KINDS[c.kind] for c in spectrum.constraints], dtype=np.int64),
         np.array([position[c.name] for c in spectrum.constraints], dtype=np.int64),
         np.array([c.width for c in spectrum.constraints], dtype=np.float64),
         np.empty(0) if binned else _guard(spectrum),

@@ -13,6 +13,7 @@ from hepstat.types import Bools, Floats, Ints
 __all__ = ["STATUS_TEXT", "FitResult", "FitTable"]
 
 VALID = (newton.CONVERGED, newton.UNDETERMINED)
+MINIMUM = (*VALID, newton.AT_EDGE)
 
 STATUS_TEXT: Mapping[int, str] = {
     newton.CONVERGED: "converged",
@@ -154,7 +155,7 @@ class FitTable:
     @property
     def has_minimum(self) -> Bools:
         """Which fits found their minimum, (toys,): valid ones, and those at the edge where the density reaches zero."""
-        return np.asarray(self.valid | (self.status == newton.AT_EDGE))
+        return np.isin(self.status, MINIMUM)
 
     @property
     def values(self) -> dict[str, Floats]:

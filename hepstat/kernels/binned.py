@@ -34,7 +34,11 @@ __all__ = [
     "NOTHING",
     "BinnedWork",
     "allocate_binned",
+    "binned_jacobian",
+    "binned_slopes",
     "binned_value",
+    "contents_value",
+    "hold_plane",
 ]
 
 Array = NDArray[np.float64]
@@ -241,3 +245,83 @@ def binned_value(
     _sum_over_data(model, work)
     assemble(model, theta, work.targets, work.integrals, work.ratio, work.sums, work.pairs, gradient, gauss, rest)
     return value
+
+
+@part
+def _first_derivatives(counts: Array, scale: Array, contents: Array, first: Array) -> bool:
+    """Fill first (bins,) and return whether the likelihood is finite."""
+    refused = 0
+    for b in range(counts.shape[0]):
+        mu, n, s = contents[b], counts[b], scale[b]
+        allowed = (mu > 0.0) | ((mu == 0.0) & (n == 0.0)) | (s == 0.0)
+        refused += 0 if allowed else 1
+        first[b] = s * (1.0 - n / (mu if mu > 0.0 else 1.0))
+    return refused == 0
+
+
+@summing
+def contents_value(counts: Array, scale: Array, contents: Array) -> float:
+    """Return the likelihood of counts for known contents, all positive where there are counts; each array (bins,)."""
+    total = 0.0
+    for b in range(counts.shape[0]):
+        mu, n = contents[b], counts[b]
+        total += scale[b] * (mu - n + n * log(n / mu if n > 0.0 and mu > 0.0 else 1.0))
+    return total
+
+
+@borrowing
+def binned_slopes(
+    model: Model, theta: Array, counts: Array, scale: Array, known: np.int64, work: BinnedWork, gradient: Array
+) -> bool:
+    """Fill the gradient (parameters,) alone; return whether the likelihood is finite.
+
+    Arguments are those of :func:`binned_value`, of a model whose components have at most order 1. Afterwards
+    `work.contents` holds the expected contents and `work.first` the derivatives with respect to them.
+    """
+    if not _fill_contents(model, theta, known, work):
+        return False
+    if not _first_derivatives(counts, scale, work.contents, work.first):
+        return False
+    for i in range(gradient.shape[0]):
+        gradient[i] = 0.0
+    at = 0
+    for c in range(model.table.shape[0]):
+        count = planes(model.table[c, PARAMETERS], model.table[c, ORDER])
+        per = 1.0 / work.integrals[at]
+        a = theta[model.table[c, YIELD]] * per
+        whole = dot(work.first, work.bins[at])
+        gradient[work.targets[at]] += whole * per
+        for j in range(at + 1, at + count):
+            gradient[work.targets[j]] += a * (dot(work.first, work.bins[j]) - work.integrals[j] * per * whole)
+        at += count
+    return True
+
+
+@part
+def hold_plane(work: BinnedWork, plane: int, bins: Array) -> None:
+    """Make these normalised contents (bins,) the shape of a component without floating parameters, plane `plane`."""
+    work.integrals[plane] = 1.0
+    for b in range(bins.shape[0]):
+        work.bins[plane, b] = bins[b]
+
+
+@kernel
+def binned_jacobian(model: Model, theta: Array, contents: Array, jacobian: Array) -> bool:
+    """Fill contents (bins,) and their derivatives (parameters, bins); return whether all integrals are positive.
+
+    The components of the model have at most order 1.
+    """
+    work = allocate_binned(model)
+    fine = _fill_contents(model, theta, NOTHING, work)
+    contents[:] = work.contents
+    jacobian[:] = 0.0
+    at = 0
+    for c in range(model.table.shape[0]):
+        count = planes(model.table[c, PARAMETERS], model.table[c, ORDER])
+        per = 1.0 / work.integrals[at]
+        a = theta[model.table[c, YIELD]] * per
+        jacobian[work.targets[at]] += per * work.bins[at]
+        for j in range(at + 1, at + count):
+            jacobian[work.targets[j]] += a * (work.bins[j] - work.integrals[j] * per * work.bins[at])
+        at += count
+    return fine

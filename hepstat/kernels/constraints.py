@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 
 from hepstat.kernels.options import borrowing
 
-__all__ = ["GAUSSIAN", "LOG_NORMAL", "POISSON", "add_constraints"]
+__all__ = ["GAUSSIAN", "KINDS", "LOG_NORMAL", "POISSON", "add_constraints"]
 
 Array = NDArray[np.float64]
 
 GAUSSIAN = 0
 LOG_NORMAL = 1
 POISSON = 2
+KINDS = {"gaussian": GAUSSIAN, "log_normal": LOG_NORMAL, "poisson": POISSON}
 
 
 @borrowing

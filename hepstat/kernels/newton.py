@@ -37,6 +37,7 @@ __all__ = [
     "covariance",
     "judge",
     "propose",
+    "solve",
 ]
 
 Array = NDArray[np.float64]
@@ -162,8 +163,8 @@ def _factorise(matrix: Array) -> bool:
 
 
 @part
-def _solve(matrix: Array, x: Array) -> None:
-    """Solve with the factor of :func:`_factorise`, x (n,) in place."""
+def solve(matrix: Array, x: Array) -> None:
+    """Solve in place for x (n,), given a Cholesky factor with the reciprocals of its diagonal."""
     n = x.shape[0]
     for i in range(n):
         entry = x[i]
@@ -254,7 +255,7 @@ def propose(state: State, free: NDArray[np.int64], lower: Array, upper: Array, t
         _factorise(state.matrix)
     for i in range(n):
         state.step[i] = 0.0 if state.held[i] > 0.0 else -state.gradient[free[i]] * state.scale[i]
-    _solve(state.matrix, state.step)
+    solve(state.matrix, state.step)
     distance = 0.0
     for i in range(n):
         if state.held[i] == 0.0:

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, interval, rising_edges
+from hepstat.digest import code_digest
 from hepstat.errors import InputError
 from hepstat.kernels.entry import Callback, Entry
 from hepstat.kernels.evaluate import evaluate_columns, evaluate_shape
+from hepstat.record import plain
 from hepstat.shapes.quadrature import quadrature
 from hepstat.types import Floats
 
@@ -220,6 +222,16 @@ class Shape(ABC):
         other.__dict__.update(self.__dict__)
         other.parameters = changed
         return other
+
+    def describe(self) -> dict[str, Any]:
+        """Return what distinguishes this shape from others, in JSON types; functions by the digest of their code."""
+        state = {
+            name: code_digest(value) if callable(value) else plain(value)
+            for name, value in vars(self).items()
+            if name != "parameters"
+        }
+        numbers = {p.name: [p.value, p.lower, p.upper] for p in self.parameters}
+        return {"shape": type(self).__name__, **state, "parameters": plain(numbers)}
 
     def __repr__(self) -> str:
         """Show the parameters and their starting values."""

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number, interval, positive_number, rising_edges, whole_number
 from hepstat.errors import InputError
+from hepstat.record import plain
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.shapes.base import Shape
 from hepstat.shapes.peaks import Peak
@@ -109,6 +110,16 @@ class Spectrum:
                 parameters[full] = SpectrumParameter(full, p.value, p.lower, p.upper)
         parameters.update(self.parameters)
         object.__setattr__(self, "parameters", {n: p for n, p in parameters.items() if n not in self.shared})
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that distinguishes this spectrum from others, in JSON types."""
+        return {
+            "range": list(self.range),
+            "components": {name: shape.describe() for name, shape in self.components.items()},
+            "parameters": {p.name: plain([p.value, p.lower, p.upper, p.fixed]) for p in self.parameters.values()},
+            "shared": dict(self.shared),
+            "constraints": [[c.name, c.kind, c.centre, c.width] for c in self.constraints],
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,9 +26,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BAD_INPUT = 2
 _FAILED = 1
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _DEMO: dict[str, Any] = {"column": "mass", "background": "poly-log-exponential", "signal": "gaussian"}
 _DEFAULT_BINS = 100
 _DEMO_BINS = 36
+_TOYS = 1  # beside the seed, so that toys are not those of the demonstration
 
 
 def _one_line_errors(function: F) -> F:
@@ -80,7 +82,9 @@ def main() -> None:
 @click.option("--scan", "scan_", type=(float, float, float), metavar="LO HI STEP", help="Positions of the scan.")
 @click.option("--expected", type=float, metavar="N", help="Signal events for the expected p0.  [default: as fitted]")
 @click.option("--blind", type=(float, float), metavar="LO HI", help="Region to leave out of the fit and the picture.")
-@click.option("--seed", type=int, help="Seed of --demo.")
+@click.option("--toys", type=int, default=0, metavar="N", help="Find the global significance with N toys.")
+@click.option("--keep-toys", type=click.Path(file_okay=False), help="Folder that keeps toys, to go on after a stop.")
+@click.option("--seed", type=int, help="Seed of --demo and of --toys.")
 @click.option("--unit", default="GeV", show_default=True, help="Unit of the masses, for labels.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Number of threads.")
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for results and pictures.")
@@ -90,6 +94,8 @@ def search(events: str | None, out: str, **options: Any) -> None:
 
     Prints a table, and writes results.json, spectrum.png and p0.png into the folder of --out.
     """
+    import numpy as np
+
     from hepstat.search import hunt, report
 
     _refuse_conflicts(events, options)
@@ -106,6 +112,9 @@ def search(events: str | None, out: str, **options: Any) -> None:
         positions=_positions(options["scan_"], limits),
         expected_yield=options["expected"],
         blind=options["blind"],
+        toys=options["toys"],
+        rng=np.random.SeedSequence([options["seed"] or 0, _TOYS]) if options["toys"] else None,
+        toys_path=options["keep_toys"],
         workers=options["workers"],
         progress="search",
     )
@@ -121,10 +130,13 @@ def search(events: str | None, out: str, **options: Any) -> None:
     files = [report.write_results(entries, out)]
     name = options["column"] or "mass"
     files += report.write_pictures(found, binned, out, name=name, unit=options["unit"])
-    _show(report.fit_table(found.fit), report.summary_table(found, unit=options["unit"]))
+    overall = [found.elsewhere.table()] if found.elsewhere else []
+    _show(report.fit_table(found.fit), report.summary_table(found, unit=options["unit"]), *overall)
     if found.goodness.warning:
         click.echo(f"Note: {found.goodness.warning}.")
     click.echo("Wrote " + ", ".join(str(file) for file in files))
+    if found.elsewhere is not None and not found.elsewhere.complete:
+        sys.exit(_INTERRUPTED)
 
 
 @main.command()
@@ -135,14 +147,16 @@ def warmup() -> None:
 
     from hepstat.execution import progress_bar
     from hepstat.histogram import Histogram, Regular
-    from hepstat.search import demo_events, demo_spectrum, scan
+    from hepstat.search import demo_events, demo_spectrum, global_significance, scan
 
     spectrum, events = demo_spectrum(), demo_events()
     few = np.array([145.0, 150.0])
-    with progress_bar(4, "compiling") as step:
+    with progress_bar(5, "compiling") as step:
         binned = Histogram(Regular(_DEMO_BINS, *spectrum.range)).fill(events)
         step(1)
-        scan(spectrum, binned, few)
+        scanned = scan(spectrum, binned, few)
+        step(1)
+        global_significance(scanned, spectrum, binned, rng=1, toys=100)
         step(1)
         scan(spectrum, events, few)
         step(1)
@@ -161,7 +175,9 @@ def _refuse_conflicts(path: str | None, options: dict[str, Any]) -> None:
     conflicts = {
         "events": (path, demo, "but --demo makes its own"),
         "--weights": (options["weights"], demo, "but --demo has no columns"),
-        "--seed": (options["seed"], not demo, "but only --demo uses one"),
+        "--seed": (options["seed"], not demo and not options["toys"], "but only --demo and --toys use one"),
+        "--keep-toys": (options["keep_toys"], not options["toys"], "but --toys is not given"),
+        "--toys": (options["toys"] or None, options["blind"] is not None, "but --blind is given"),
         "--bins": (options["bins"], unbinned, "but --unbinned is given"),
         "--blind": (options["blind"], unbinned, "but --unbinned is given, and blinding needs bins"),
     }
@@ -173,7 +189,8 @@ def _refuse_conflicts(path: str | None, options: dict[str, Any]) -> None:
 def _completed(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options with defaults where the user has given none; --demo has some of its own."""
     if not options["demo"]:
-        return {**options, "bins": _DEFAULT_BINS if options["bins"] is None else options["bins"]}
+        seed = 1 if options["toys"] and options["seed"] is None else options["seed"]
+        return {**options, "seed": seed, "bins": _DEFAULT_BINS if options["bins"] is None else options["bins"]}
     from hepstat.search import demo_spectrum
     from hepstat.search.demo import DEMO_SEED
 

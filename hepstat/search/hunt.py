@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, interval
+from hepstat.checks import finite_array, interval, whole_number
 from hepstat.errors import FitError, InputError
 from hepstat.execution import progress_bar
 from hepstat.fit import FitResult, fit, likelihood
 from hepstat.histogram import Histogram
 from hepstat.infer import GoodnessOfFit, fit_goodness
+from hepstat.search.elsewhere import GlobalSignificance, global_significance
 from hepstat.search.scan import Scan, refuse_start, scan, take
+from hepstat.seeds import Rng
 from hepstat.shapes import Spectrum
 from hepstat.types import Floats
 
@@ -42,6 +45,8 @@ class Hunt:
         Local significance at every position; None if a region was blinded.
     blind : tuple of float or None
         Region that was left out.
+    elsewhere : GlobalSignificance or None
+        Global significance of the highest bump, if toys were asked for.
     """
 
     spectrum: Spectrum
@@ -50,6 +55,7 @@ class Hunt:
     goodness: GoodnessOfFit
     scan: Scan | None
     blind: tuple[float, float] | None
+    elsewhere: GlobalSignificance | None = None
 
     @property
     def chosen_by_data(self) -> tuple[str, ...]:
@@ -128,6 +134,9 @@ def hunt(
     expected_yield: float | None = None,
     weights: ArrayLike | None = None,
     blind: tuple[float, float] | None = None,
+    toys: int = 0,
+    rng: Rng | None = None,
+    toys_path: str | Path | None = None,
     workers: int = 1,
     progress: str | None = None,
 ) -> Hunt:
@@ -153,6 +162,12 @@ def hunt(
         Of unbinned events.
     blind : tuple of float, optional
         Region (low, high) that nothing looks at: the background alone is fitted to the rest, and nothing scanned.
+    toys : int
+        Number of toys for the global significance, see :func:`hepstat.search.global_significance`; 0 for none.
+    rng : int, SeedSequence or Generator, optional
+        Where toys come from; needed with `toys`.
+    toys_path : str or Path, optional
+        Folder that keeps finished toys.
     workers : int
         Number of threads.
     progress : str, optional
@@ -175,6 +190,9 @@ def hunt(
             "spectrum", f"has {', '.join(spectrum.components)}", "Name its components signal and background"
         )
     data, w = take(data), None if weights is None else finite_array(weights, "weights")
+    if whole_number(toys, "toys") and (rng is None or blind is not None):
+        odd, why = ("rng", "is missing") if rng is None else ("toys", "are asked for a blinded search")
+        raise InputError(odd, why, "Pass a seed, and toys only for data that are looked at")
     if blind is not None:
         return _blinded(spectrum, data, w, interval(blind, "blind"), workers)
     low, high = spectrum.range
@@ -205,7 +223,13 @@ def hunt(
         raise FitError(
             f"The fit of signal and background failed ({final.status}): hold its width or mean, or try another range"
         )
-    return Hunt(spectrum, final, null, fit_goodness(final), scanned, None)
+    elsewhere = None
+    if toys:
+        assert rng is not None
+        elsewhere = global_significance(
+            scanned, held, data, weights=w, rng=rng, toys=toys, workers=workers, path=toys_path, progress=progress
+        )
+    return Hunt(spectrum, final, null, fit_goodness(final), scanned, None, elsewhere)
 
 
 def _limited(spectrum: Spectrum, low: float, high: float) -> Spectrum:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepstat import __version__
+from hepstat.environment import environment
 from hepstat.errors import InputError
 from hepstat.fit import FitResult
 from hepstat.histogram import Histogram
@@ -31,7 +30,6 @@ __all__ = ["SCHEMA", "fit_table", "results", "summary_table", "write_pictures", 
 SCHEMA = "hepstat-search-1"
 
 _CURVE_POINTS = 500
-_PACKAGES = ("numpy", "scipy", "numba", "llvmlite")
 
 
 def results(
@@ -65,7 +63,7 @@ def results(
     return {
         "schema": SCHEMA,
         "hepstat": __version__,
-        "environment": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "environment": environment(),
         "command": list(command),
         "seed": seed,
         "input": plain(dict(source)),
@@ -75,6 +73,7 @@ def results(
         "goodness": plain(asdict(found.goodness)),
         "blinded": _blinded(found),
         "scan": plain(_scan(found)),
+        "global": None if found.elsewhere is None else found.elsewhere.to_dict(),
     }
 
 
@@ -203,9 +202,14 @@ def summary_table(found: Hunt, *, unit: str = "GeV") -> Table:
         table.add_row("signal there", f"{yielded} events")
         table.add_row("local significance", f"{best.best_z:.2f} (p0 = {_p_text(best)})")
         table.add_row("expected there", f"{best.z_expected[best.best]:.2f} for {best.expected_yield:.0f} signal events")
-        chosen = [name.removeprefix("signal_") for name in found.chosen_by_data]
+        overall = found.elsewhere
+        accounted = {"signal_mean"} if overall is not None else set()
+        chosen = [name.removeprefix("signal_") for name in found.chosen_by_data if name not in accounted]
         suited = f"; {', '.join(chosen)} chosen by the data" if chosen else ""
-        table.add_row("global significance", f"not corrected for looking elsewhere{suited}")
+        corrected = "not corrected for looking elsewhere (--toys)"
+        if overall is not None:
+            corrected = f"{overall.z_global:.2f} (p = {overall.p_global:.3g}, by {overall.best_method})"
+        table.add_row("global significance", f"{corrected}{suited}")
         if best.n_failed:
             table.add_row("failed fits", f"{best.n_failed} of {best.z.size}")
     return table
@@ -271,10 +275,3 @@ def _blinded(found: Hunt) -> dict[str, Any] | None:
         return None
     expected, error = found.expected_in(*found.blind)
     return {"low": found.blind[0], "high": found.blind[1], "expected": expected, "error": error}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

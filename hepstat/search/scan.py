@@ -22,7 +22,8 @@ from hepstat.types import Bools, Floats
 
 __all__ = ["Grid", "Scan", "expected_scan", "refuse_start", "scan", "signed_significance", "take"]
 
-_FINE_BINS = 400  # of the Asimov data set that stands for unbinned events
+FINE_BINS = 400
+"""Bins that stand for unbinned events in Asimov data sets and toys."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -260,7 +261,7 @@ def expected_scan(
         As :func:`scan`.
     """
     grid = Grid(spectrum, positions, widths, signal, width_name)
-    bins = np.linspace(*spectrum.range, _FINE_BINS + 1) if edges is None else rising_edges(edges)
+    bins = np.linspace(*spectrum.range, FINE_BINS + 1) if edges is None else rising_edges(edges)
     return grid.shaped(_expected(grid, values, bins, 1.0, workers))
 
 
@@ -283,7 +284,7 @@ class Grid:
         if "mean" not in names:
             raise InputError("signal", f"{signal!r} has no parameter 'mean'", "Scan a peak")
         low, high = spectrum.range
-        self.n_signal = f"n_{signal}"
+        self.signal, self.n_signal = signal, f"n_{signal}"
         self.positions = finite_array(positions, "positions")
         self.widths = None if widths is None else finite_array(widths, "widths")
         outside = (self.positions < low) | (self.positions > high)
@@ -306,6 +307,14 @@ class Grid:
         free = replace(spectrum, constraints=others)
         self.spectrum = free.fix(*held, **{name: float(at[0]) for name, at in self.places.items()})
         self.null = self.spectrum.fix(**{self.n_signal: 0.0})
+
+    @property
+    def narrowest(self) -> float:
+        """Smallest structure of the signal at any place."""
+        shape, own = self.spectrum.components[self.signal], self.spectrum.names_of(self.signal)
+        at = {**self.spectrum.values, **self.places}
+        scale = shape.scale({p.name: at[name] for p, name in zip(shape.parameters, own, strict=True)})
+        return float(np.min(scale)) if scale is not None else self.spectrum.range[1] - self.spectrum.range[0]
 
     def shaped(self, values: Floats) -> Floats:
         """Return values at the places in the shape of the scan."""
@@ -334,7 +343,7 @@ def take(data: Any) -> Histogram | Floats:
 def _binning(data: Histogram | Floats, spectrum: Spectrum, weights: Floats | None) -> tuple[Floats, float]:
     """Return the edges of the Asimov data set, and how many effective events there are per unit of weight."""
     if not isinstance(data, Histogram):
-        edges = np.linspace(*spectrum.range, _FINE_BINS + 1)
+        edges = np.linspace(*spectrum.range, FINE_BINS + 1)
         return edges, 1.0 if weights is None else float(weights.sum() / np.square(weights).sum())
     return data.axes[0].edges, float(data.values().sum() / data.variances().sum())
 

@@ -10,6 +10,13 @@ from collections import defaultdict
 import pytest
 
 OURS = "ours"
+LINES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def lines(request):
+    """Return a list of lines to print at the end of the run: what was measured without pytest-benchmark."""
+    return request.config.stash.setdefault(LINES, [])
 
 
 def role_of(bench) -> str:
@@ -25,6 +32,8 @@ def group_of(bench) -> str:
 
 def pytest_terminal_summary(terminalreporter, config):
     """Print the ratio of each peer's median to ours."""
+    for line in config.stash.get(LINES, []):
+        terminalreporter.write_line(line)
     session = getattr(config, "_benchmarksession", None)
     medians: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for bench in getattr(session, "benchmarks", []):

@@ -1,7 +1,4 @@
-"""What is not a repeated job: start-up, compile times, memory. Each is measured in fresh processes and printed.
-
-Run with ``-s`` to see the tables as they come; they are printed at the end otherwise.
-"""
+"""What is not a repeated job: start-up, compile times, memory. Measured in fresh processes, printed at the end."""
 
 import json
 import os
@@ -12,17 +9,6 @@ import time
 
 import numpy as np
 import pytest
-
-LINES: list[str] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def report(request):
-    """Print all lines when the module is done, even where output is captured."""
-    yield
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\n" + "\n".join(LINES))
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +26,22 @@ def run(code, cache, *, module=False):
     return time.perf_counter() - begin, done.stdout
 
 
-def test_import(tmp_path):
+def test_import(tmp_path, lines):
     """Importing hepstat adds little to importing numba, and compiles nothing."""
     times = {}
     for what in ("numba", "hepstat"):
         run(f"import {what}", tmp_path)
         times[what] = statistics.median(run(f"import {what}", tmp_path)[0] for _ in range(7))
     both = statistics.median(run("import numba, hepstat", tmp_path)[0] for _ in range(7))
-    LINES.append(
+    lines.append(
         f"import: numba {times['numba']:.3f} s, hepstat {times['hepstat']:.3f} s, "
         f"hepstat on top of numba {both - times['numba']:+.3f} s (medians of 7)"
     )
     compiled = list(tmp_path.rglob("*.nb*"))
-    LINES.append(f"import: {len(compiled)} kernels compiled")
+    lines.append(f"import: {len(compiled)} kernels compiled")
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, lines):
     """`hepstat search --demo` with an empty and with a full cache of kernels."""
     pytest.importorskip("hepstat.cli", reason="there is no command line yet")
     command = ["hepstat.cli", "search", "--demo", "--out", str(tmp_path / "out")]
@@ -65,7 +51,7 @@ def test_demo(tmp_path):
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the demo does not run: {error.stderr.splitlines()[-1:]}")
     warm = min(run(command, cache, module=True)[0] for _ in range(3))
-    LINES.append(f"demo: {cold:.1f} s with a cold cache, {warm:.2f} s with a warm one")
+    lines.append(f"demo: {cold:.1f} s with a cold cache, {warm:.2f} s with a warm one")
 
 
 MEMORY = """
@@ -94,11 +80,11 @@ print((filled - before) / x.nbytes, (after - before) / x.nbytes, result.valid)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_memory(warm_cache, workers):
+def test_memory(warm_cache, workers, lines):
     """Peak memory of an unbinned fit of 10^7 events, in units of the data."""
     seconds, output = run(MEMORY.replace("WORKERS", str(workers)), warm_cache)
     data, all_of_it, _ = output.split()
-    LINES.append(
+    lines.append(
         f"memory, 10^7 events, {workers} threads: peak {float(all_of_it):.2f} x the data "
         f"(the data themselves {float(data):.2f}); {seconds:.1f} s with compiling"
     )
@@ -142,15 +128,15 @@ print(json.dumps(totals))
 """
 
 
-def test_compile_times(tmp_path):
+def test_compile_times(tmp_path, lines):
     """Table of every kernel: seconds to compile cold, with and without what it calls, signatures and arguments."""
     _, output = run(COMPILE, tmp_path)
     kernels = json.loads(output)
     rows = [(total, own, name, n, args) for name, (total, own, n, args) in kernels.items() if "hepstat" in name]
-    LINES.append(f"{'kernel':<62} {'total':>8} {'own':>8} signatures arguments")
-    LINES.extend(
+    lines.append(f"{'kernel':<62} {'total':>8} {'own':>8} signatures arguments")
+    lines.extend(
         f"{name.removeprefix('hepstat.kernels.'):<62} {total:7.2f}s {own:7.2f}s {n:10d} {args:9d}"
         for total, own, name, n, args in sorted(rows, reverse=True)
     )
-    LINES.append(f"{len(rows)} kernels, {sum(row[1] for row in rows):.1f} s in all")
+    lines.append(f"{len(rows)} kernels, {sum(row[1] for row in rows):.1f} s in all")
     assert np.isfinite([row[0] for row in rows]).all()

@@ -4,7 +4,7 @@ from hepstat.infer.calibration import CoverageCalibration, PValueCalibration, co
 from hepstat.infer.deviance import half_deviance
 from hepstat.infer.fitted import fit_goodness, fit_pulls
 from hepstat.infer.goodness import GoodnessOfFit, goodness_of_fit, pulls
-from hepstat.infer.importance import WeightedPValue, weighted_p_value
+from hepstat.infer.importance import WeightedPValue, weighted_p_value, weighted_p_value_of
 from hepstat.infer.intervals import binomial_interval, poisson_interval
 from hepstat.infer.look_elsewhere import (
     GrossVitells,
@@ -65,6 +65,7 @@ __all__ = [
     "trials_factor",
     "vitells_gross",
     "weighted_p_value",
+    "weighted_p_value_of",
     "z_from_q0",
     "z_to_log_p",
     "z_to_p",

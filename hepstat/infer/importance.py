@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +17,14 @@ from hepstat.checks import finite_number, positive_number
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import refuse
 from hepstat.infer.significance import p_to_z
-from hepstat.infer.toy_p import CountFailed, mask_of, per_toy
+from hepstat.infer.toy_p import CountFailed, chosen, mask_of, per_toy
 from hepstat.record import Record
 from hepstat.types import Floats
 
-__all__ = ["WeightedPValue", "weighted_p_value"]
+if TYPE_CHECKING:
+    from hepstat.toys import ToyTable
+
+__all__ = ["WeightedPValue", "weighted_p_value", "weighted_p_value_of"]
 
 _MOST_SHARE = 0.1  # of one toy in a p-value
 _MOST_OFF = 5.0  # standard errors between the mean weight and 1
@@ -176,6 +179,33 @@ def weighted_p_value(
         mean_weight_error=mean * mean_relative,
         warning=_warning(effective, least, share, log_mean, mean_relative),
     )
+
+
+def weighted_p_value_of(
+    table: ToyTable, name: str, observed: float, *, count_failed: CountFailed = "exceed"
+) -> WeightedPValue:
+    """Estimate a p-value from a table of weighted toys.
+
+    Parameters
+    ----------
+    table : ToyTable
+        Toys with a field ``log_weight``. Those whose status is not 0 failed.
+    name : str
+        Field that holds the statistic, larger for more signal-like toys.
+    observed, count_failed
+        See :func:`weighted_p_value`.
+
+    Returns
+    -------
+    WeightedPValue
+
+    Raises
+    ------
+    InputError
+        As :func:`weighted_p_value`, or if a field is missing.
+    """
+    values, log_weights = chosen(table, name)[name], chosen(table, "log_weight")["log_weight"]
+    return weighted_p_value(values, observed, log_weights, failed=table.status != 0, count_failed=count_failed)
 
 
 def _log_weights(log_weights: ArrayLike, n: int) -> Floats:

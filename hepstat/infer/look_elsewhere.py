@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _LOG_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
+_MOST_Z = 1e100  # whose square is finite
 
 
 def count_up_crossings(z: ArrayLike, level: float) -> Ints:
@@ -93,9 +94,79 @@ def euler_characteristic(z: ArrayLike, level: float) -> Ints:
     return np.asarray(total, dtype=np.int64)
 
 
+class _Asymptotic(Record):
+    """Global p-values from the expected Euler characteristic of the region above a level."""
+
+    def _excess(self, root: Floats) -> tuple[Floats, Floats]:
+        """Return the factor of exp(-u/2) beside the local p-value, and its standard error, at root = sqrt(u)."""
+        raise NotImplementedError
+
+    def p_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
+        """Return the probability that noise is as significant as `z_local` anywhere in the scan.
+
+        Parameters
+        ----------
+        z_local : array_like
+            Local significance.
+
+        Returns
+        -------
+        p, error : float or ndarray
+            Within [p_local, 1], and its standard error from the finite number of toys.
+
+        Raises
+        ------
+        InputError
+            If an entry is NaN.
+        """
+        log_p, log_error = self._log_p(z_local)
+        return given(np.exp(log_p)), given(np.exp(log_error))
+
+    def z_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
+        """Return the global significance of a local one, and its standard error.
+
+        Computed from the logarithm of p, so that it stays right where p underflows. A probability of 1 gives -inf.
+
+        Parameters
+        ----------
+        z_local : array_like
+            Local significance.
+
+        Returns
+        -------
+        z, error : float or ndarray
+            In standard deviations.
+
+        Raises
+        ------
+        InputError
+            If an entry is NaN.
+        """
+        log_p, log_error = self._log_p(z_local)
+        z = np.asarray(p_to_z(log_p=log_p))
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.exp(log_error + 0.5 * z * z + _LOG_ROOT_TAU)  # that of p over the normal density at z
+        return given(z), given(error)
+
+    def _log_p(self, z_local: ArrayLike) -> tuple[Floats, Floats]:
+        z = numbers(z_local, "z_local", -np.inf, np.inf)
+        local = np.asarray(z_to_log_p(z))
+        finite = np.clip(z, 0.0, _MOST_Z)
+        factor, error = self._excess(finite)
+        decay = np.where(z > _MOST_Z, -np.inf, -0.5 * finite * finite)
+        with np.errstate(divide="ignore"):
+            log_p = np.logaddexp(local, np.log(np.maximum(factor, 0.0)) + decay)
+            log_error = np.log(error) + decay
+        return np.minimum(log_p, 0.0), np.asarray(log_error)
+
+
 @dataclass(frozen=True)
-class GrossVitells(Record):
+class GrossVitells(_Asymptotic):
     """Global p-values of a scan in one dimension, from up-crossings of a low level.
+
+    ``p_local + <N(u0)> exp(-(u - u0) / 2)`` with u = Z^2 (Gross and Vitells, arXiv:1005.1891, for one degree of
+    freedom); q0 is one-sided, so p_local is half that of chi2. It is an upper bound that becomes exact at high levels.
+    Below Z = 0 the second term stays as at 0.
 
     Parameters
     ----------
@@ -114,68 +185,18 @@ class GrossVitells(Record):
     n_toys: int
     level: float
 
-    def p_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
-        """Bound the probability that noise is as significant as `z_local` anywhere in the scan.
-
-        ``p_local + <N(u0)> exp(-(u - u0) / 2)`` with u = Z^2, at most 1 (Gross and Vitells, arXiv:1005.1891, for one
-        degree of freedom); q0 is one-sided, so p_local is half that of chi2. It is an upper bound that becomes exact at
-        high levels. Below Z = 0 the second term stays as at 0.
-
-        Parameters
-        ----------
-        z_local : array_like
-            Local significance.
-
-        Returns
-        -------
-        p, error : float or ndarray
-            Bound, and its standard error from the finite number of toys (not reduced where the bound is 1).
-
-        Raises
-        ------
-        InputError
-            If an entry is NaN.
-        """
-        z = numbers(z_local, "z_local", -np.inf, np.inf)
-        decay = self._decay(z)
-        return given(np.minimum(z_to_p(z) + self.mean * decay, 1.0)), given(self.error * decay)
-
-    def z_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
-        """Return the global significance of a local one, and its standard error.
-
-        Computed from the logarithm of p, so that it stays right where p underflows. A bound of 1 gives -inf.
-
-        Parameters
-        ----------
-        z_local : array_like
-            Local significance.
-
-        Returns
-        -------
-        z, error : float or ndarray
-            In standard deviations.
-
-        Raises
-        ------
-        InputError
-            If an entry is NaN.
-        """
-        z = numbers(z_local, "z_local", -np.inf, np.inf)
-        with np.errstate(divide="ignore"):
-            log_mean, log_error = np.log(self.mean), np.log(self.error)
-        log_p = np.minimum(np.logaddexp(z_to_log_p(z), log_mean + self._log_decay(z)), 0.0)
-        return _with_error(log_p, log_error + self._log_decay(z))
-
-    def _log_decay(self, z: Floats) -> Floats:
-        return np.asarray(-0.5 * (np.square(np.maximum(z, 0.0)) - self.level))
-
-    def _decay(self, z: Floats) -> Floats:
-        return np.asarray(np.exp(self._log_decay(z)))
+    def _excess(self, root: Floats) -> tuple[Floats, Floats]:
+        grown = np.full(root.shape, np.exp(0.5 * self.level))
+        return self.mean * grown, self.error * grown
 
 
 @dataclass(frozen=True, eq=False)
-class VitellsGross(Record):
+class VitellsGross(_Asymptotic):
     """Global p-values of a scan in two dimensions, from Euler characteristics at two low levels.
+
+    ``P(chi2_1 > u) / 2 + exp(-u / 2) (N1 + sqrt(u) N2)`` with u = Z^2 (Vitells and Gross, arXiv:1105.4355, for one
+    degree of freedom in two dimensions). The first term is halved because q0 is one-sided: only excesses count. It
+    holds at high levels, where the region above is one piece or none. Below Z = 0 the second term stays as at 0.
 
     Parameters
     ----------
@@ -198,38 +219,10 @@ class VitellsGross(Record):
     levels: Floats
     n_toys: int
 
-    def p_global(self, z_local: ArrayLike) -> tuple[Any, Any]:
-        """Estimate the probability that noise is as significant as `z_local` anywhere in the scan.
-
-        ``P(chi2_1 > u) / 2 + exp(-u / 2) (N1 + sqrt(u) N2)`` with u = Z^2, within [p_local, 1] (Vitells and Gross,
-        arXiv:1105.4355, for one degree of freedom in two dimensions). The first term is halved because q0 is one-sided:
-        only excesses count. The estimate holds at high levels, where the region above is one piece or none. Below Z = 0
-        the second term stays as at 0.
-
-        Parameters
-        ----------
-        z_local : array_like
-            Local significance.
-
-        Returns
-        -------
-        p, error : float or ndarray
-            Estimate, and its standard error from the finite number of toys, with the correlation of the two levels.
-
-        Raises
-        ------
-        InputError
-            If an entry is NaN.
-        """
-        z = numbers(z_local, "z_local", -np.inf, np.inf)
-        root = np.maximum(z, 0.0)
-        decay, local = np.exp(-0.5 * root * root), np.asarray(z_to_p(z))
-        with np.errstate(invalid="ignore"):  # inf * 0 at an infinite significance
-            by_n2 = np.where(decay > 0, root * decay, 0.0)
-        p = np.clip(local + self.n1 * decay + self.n2 * by_n2, local, 1.0)
+    def _excess(self, root: Floats) -> tuple[Floats, Floats]:
         (a, b), (_, d) = self.covariance
-        variance = a * decay * decay + 2.0 * b * decay * by_n2 + d * by_n2 * by_n2
-        return given(p), given(np.sqrt(np.maximum(variance, 0.0)))
+        variance = a + 2.0 * b * root + d * root * root
+        return self.n1 + self.n2 * root, np.sqrt(np.maximum(variance, 0.0))
 
 
 def gross_vitells(crossings: ArrayLike, level: float) -> GrossVitells:
@@ -237,7 +230,7 @@ def gross_vitells(crossings: ArrayLike, level: float) -> GrossVitells:
 
     Parameters
     ----------
-    crossings : array_like, shape (n_toys,)
+    crossings : array_like, shape (n_toys,) or (n_toys, 1)
         From :func:`count_up_crossings`, of toys without signal.
     level : float
         The level u0 that they are of, in units of q0; one that most toys cross, such as 0.5.
@@ -252,7 +245,8 @@ def gross_vitells(crossings: ArrayLike, level: float) -> GrossVitells:
     InputError
         For fewer than two toys, a negative number, or a negative level.
     """
-    n = finite_array(crossings, "crossings")
+    counted = np.asarray(crossings)
+    n = finite_array(counted[:, 0] if counted.ndim == 2 and counted.shape[1] == 1 else counted, "crossings")
     refuse(n < 0, n, "crossings", "is negative", "Pass the counts")
     _several(n.size, "crossings")
     error = float(np.std(n, ddof=1)) / np.sqrt(n.size)
@@ -332,11 +326,3 @@ def _level(level: float) -> float:
 def _several(n: int, name: str) -> None:
     if n < 2:
         raise InputError(name, f"has {n} toy", "Pass two or more, so that there is an error")
-
-
-def _with_error(log_p: Floats, log_error: Floats) -> tuple[Any, Any]:
-    """Return Z and its error, that of p over the normal density at Z."""
-    z = np.asarray(p_to_z(log_p=log_p))
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.exp(log_error + 0.5 * z * z + _LOG_ROOT_TAU)
-    return given(z), given(error)

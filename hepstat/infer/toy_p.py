@@ -170,12 +170,11 @@ def toy_p_value_of(
     Raises
     ------
     InputError
-        If there is no such field, a toy that has not failed has NaN, or no toy is left.
+        If there is no such field, the toys have weights, a toy that has not failed has NaN, or no toy is left.
     """
-    if name not in (table.dtype.names or ()):
-        raise InputError("name", f"is {name!r}", f"Choose from {', '.join(table.dtype.names or ())}")
+    refuse_weights(table)
     limit, counts = finite_number(observed, "observed"), np.zeros(3, dtype=np.int64)
-    for first, records in table.blocks():
+    for first, records in chosen(table, name).blocks():
         counts += _tally(np.asarray(records[name], dtype=np.float64), limit, records["status"] != 0, first)
     return _conclude(counts, count_failed, level)
 
@@ -310,6 +309,19 @@ def mask_of(failed: ArrayLike | None, n: int) -> Bools:
     if mask.dtype != np.bool_ or mask.shape != (n,):
         raise InputError("failed", f"has type {mask.dtype} and shape {mask.shape}", f"Pass ({n},) truth values")
     return mask
+
+
+def chosen(table: ToyTable, name: str) -> ToyTable:
+    """Return the table if it has such a field, or raise :class:`InputError`."""
+    if name not in (table.dtype.names or ()):
+        raise InputError("name", f"is {name!r}", f"Choose from {', '.join(table.dtype.names or ())}")
+    return table
+
+
+def refuse_weights(table: ToyTable) -> None:
+    """Raise :class:`InputError` if the toys have weights, which counting would ignore."""
+    if "log_weight" in (table.dtype.names or ()):
+        raise InputError("table", "holds weighted toys (log_weight)", "Use weighted_p_value_of")
 
 
 def _tally(values: Floats, observed: float, failed: Bools, first: int = 0) -> Ints:

@@ -16,6 +16,8 @@ import click
 from hepstat import __version__
 
 if TYPE_CHECKING:
+    from numpy.random import SeedSequence
+
     from hepstat.histogram import Histogram
     from hepstat.shapes import Spectrum
     from hepstat.types import Floats
@@ -30,7 +32,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _DEMO: dict[str, Any] = {"column": "mass", "background": "poly-log-exponential", "signal": "gaussian"}
 _DEFAULT_BINS = 100
 _DEMO_BINS = 36
-_TOYS = 1  # beside the seed, so that toys are not those of the demonstration
+_TOYS = 1  # beside the seed, so that toys have other streams than the events of --demo
 
 
 def _one_line_errors(function: F) -> F:
@@ -94,8 +96,6 @@ def search(events: str | None, out: str, **options: Any) -> None:
 
     Prints a table, and writes results.json, spectrum.png and p0.png into the folder of --out.
     """
-    import numpy as np
-
     from hepstat.search import hunt, report
 
     _refuse_conflicts(events, options)
@@ -113,7 +113,7 @@ def search(events: str | None, out: str, **options: Any) -> None:
         expected_yield=options["expected"],
         blind=options["blind"],
         toys=options["toys"],
-        rng=np.random.SeedSequence([options["seed"] or 0, _TOYS]) if options["toys"] else None,
+        rng=_stream(options["seed"]) if options["toys"] else None,
         toys_path=options["keep_toys"],
         workers=options["workers"],
         progress="search",
@@ -135,6 +135,9 @@ def search(events: str | None, out: str, **options: Any) -> None:
     if found.goodness.warning:
         click.echo(f"Note: {found.goodness.warning}.")
     click.echo("Wrote " + ", ".join(str(file) for file in files))
+    if options["toys"] and found.elsewhere is None:
+        click.echo("hepstat: there is no global significance, see above", err=True)
+        sys.exit(_FAILED)
     if found.elsewhere is not None and not found.elsewhere.complete:
         sys.exit(_INTERRUPTED)
 
@@ -258,6 +261,15 @@ def _demo(options: dict[str, Any]) -> tuple[Floats, None, dict[str, Any], tuple[
         "n_outside": int((~inside).sum()),
     }
     return masses[inside], None, source, limits
+
+
+def _stream(seed: int) -> SeedSequence:
+    """Return where toys come from."""
+    import numpy as np
+
+    from hepstat.checks import whole_number
+
+    return np.random.SeedSequence([whole_number(seed, "--seed"), _TOYS])
 
 
 def _spectrum(limits: tuple[float, float], options: dict[str, Any]) -> Spectrum:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import pickle
 from collections.abc import Iterator
-from types import CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ __all__ = ["code_digest"]
 def code_digest(function: Any) -> str:
     """Return 16 hexadecimal digits that change when the function is edited.
 
-    They cover bytecode, constants, defaults and the values that a closure or a `functools.partial` holds: numbers,
-    text, arrays, other functions, and collections of these. Of any other object they cover the type only. What
-    the function calls, and global variables, are not covered. The bytecode is that of one version of Python.
+    They cover bytecode, constants, defaults and the values that a closure, a method or a `functools.partial` holds:
+    numbers, text, arrays, other functions, collections of these, and any object that can be pickled. What the function
+    calls by a global name, and global variables, are not covered. The bytecode is that of one version of Python.
     """
     digest = hashlib.sha256()
     for part in _parts(function, set()):
@@ -52,8 +53,21 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
         yield f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     elif value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
         yield repr(value)
+    elif isinstance(value, np.ufunc | BuiltinFunctionType):
+        yield f"{getattr(value, '__module__', None)}.{value.__name__}"
+        yield from _parts(getattr(value, "__self__", None), seen)
+    elif isinstance(value, ModuleType):
+        yield value.__name__
     else:
-        yield f"{type(value).__module__}.{type(value).__qualname__}"
+        yield f"{type(value).__module__}.{type(value).__qualname__} {_pickled(value)}"
+
+
+def _pickled(value: Any) -> str:
+    """Return a digest of any other object's state, or nothing if it cannot be told."""
+    try:
+        return hashlib.sha256(pickle.dumps(value, protocol=5)).hexdigest()
+    except Exception:  # whatever its own methods raise
+        return ""
 
 
 def _filled(cell: Any) -> bool:

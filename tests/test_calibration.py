@@ -54,7 +54,7 @@ def test_atom_of_deficits(atom):
     z = np.random.default_rng(3).normal(size=20_000)
     p = np.where(z > 0, stats.norm.sf(z), atom)
     assert p_value_calibration(p).ks_p < 1e-10
-    found = p_value_calibration(p, above=0.5)
+    found = p_value_calibration(p, below=0.5)
     assert found.n_below == (z > 0).sum()
     assert found.ks_p > 1e-3
     assert found.edges[-1] == 0.5
@@ -65,7 +65,9 @@ def test_atom_of_deficits(atom):
 def test_failed_toys_reject():
     """They count as p = 0 at every threshold and in the first part."""
     p = np.linspace(0.0005, 0.9995, 1000)
-    found = p_value_calibration(p, n_failed=30)
+    lost, given = np.arange(1030) < 30, np.concatenate([np.full(30, np.nan), p])
+    found = p_value_calibration(given, failed=lost)
+    assert found.to_dict() == p_value_calibration(given, failed=7 * lost).to_dict()
     assert (found.n, found.n_failed) == (1030, 30)
     np.testing.assert_array_equal(found.n_rejected, p_value_calibration(p).n_rejected + 30)
     assert found.counts[0] == 130
@@ -137,11 +139,11 @@ def test_failed_intervals_miss():
         (lambda: p_value_calibration([0.5, 1.5]), "p: 1.5 at index"),
         (lambda: p_value_calibration([0.5, np.nan]), "p: has 1 NaN"),
         (lambda: p_value_calibration([]), "p: has none of 0 below 1"),
-        (lambda: p_value_calibration([0.7], above=0.5), "p: has none of 1 below 0.5"),
-        (lambda: p_value_calibration([0.7], above=0.0), "above: is 0"),
+        (lambda: p_value_calibration([0.7], below=0.5), "p: has none of 1 below 0.5"),
+        (lambda: p_value_calibration([0.7], below=0.0), "below: is 0"),
         (lambda: p_value_calibration([0.7], thresholds=[0.0]), "thresholds: 0"),
-        (lambda: p_value_calibration([0.1], thresholds=[0.6], above=0.5), "thresholds: 0.6"),
-        (lambda: p_value_calibration([0.1], n_failed=-1), "n_failed"),
+        (lambda: p_value_calibration([0.1], thresholds=[0.6], below=0.5), "thresholds: 0.6"),
+        (lambda: p_value_calibration([0.1], failed=[0.5]), "failed: has type"),
         (lambda: coverage(0.0, 1.0, 2.0), "lower: has shape"),
         (lambda: coverage(0.0, [1.0], [2.0, 3.0]), "upper: has shape"),
         (lambda: coverage([0.0, 1.0], [1.0], [2.0]), "truth: has shape"),

@@ -113,7 +113,7 @@ def test_map_of_position_and_width():
 def test_calibration_of_p_values():
     """Ten parts and type-I errors, from the record or the p-values."""
     p = np.random.default_rng(1).random(500)
-    found = p_value_calibration(p, above=0.5, n_failed=2)
+    found = p_value_calibration(p, below=0.5, failed=np.arange(500) < 2)
     figure = draw_p_calibration(found, title="t")
     top, below = figure.axes
     assert _words(top) == ["Uniform, 1$\\sigma$", f"{found.n_below} toys"]

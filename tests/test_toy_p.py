@@ -52,13 +52,13 @@ def test_order_of_the_ends(n, fraction, level):
 
 
 def test_failed_toys():
-    """Failed toys exceed unless dropped; a mask and a number say the same."""
+    """Failed toys exceed unless dropped; a mask and status codes say the same."""
     values = np.array([0.0, 1.0, np.nan, 3.0, np.nan])
     failed = np.isnan(values)
     exceeding, dropped = (toy_p_value(values, 2.0, failed=failed, count_failed=how) for how in ("exceed", "drop"))
     assert (exceeding.p, exceeding.n_toys, exceeding.n_at_least, exceeding.n_failed) == (4 / 6, 5, 3, 2)
     assert (dropped.p, dropped.n_toys, dropped.n_at_least, dropped.n_failed) == (2 / 4, 3, 1, 2)
-    assert toy_p_value(values[~failed], 2.0, failed=2) == exceeding
+    assert toy_p_value(values, 2.0, failed=3 * failed) == exceeding
     assert "2 failed, counted as exceeding" in repr(exceeding)
     assert "2 failed, left out" in repr(dropped)
 
@@ -167,7 +167,7 @@ def test_rounds_until_a_decision():
         (lambda: toy_p_value(["a"], 0.0), "values: is not an array of numbers"),
         (lambda: toy_p_value([1.0], np.nan), "observed"),
         (lambda: toy_p_value([1.0], 0.0, failed=[True, False]), "failed: has type bool"),
-        (lambda: toy_p_value([1.0], 0.0, failed=-1), "failed"),
+        (lambda: toy_p_value([1.0], 0.0, failed=[0.5]), "failed: has type"),
         (lambda: toy_p_value([1.0], 0.0, count_failed="keep"), "count_failed: is 'keep'"),
         (lambda: toy_p_value([1.0], 0.0, level=1.0), "level: is 1"),
         (lambda: toy_p_value_to(_study(), "q", 0.0, target=None, rng=1), "target: is None and so is decide"),

@@ -19,6 +19,7 @@ __all__ = [
     "check_enough_bins",
     "is_histogram",
     "poisson_scale",
+    "take",
     "take_data",
     "take_events",
     "used_scale",
@@ -97,6 +98,15 @@ def check_enough_bins(spectrum: Spectrum, n_used: int) -> None:
 def is_histogram(data: Any) -> bool:
     """Whether data look like a histogram with the UHI protocol."""
     return hasattr(data, "axes") and hasattr(data, "values")
+
+
+def take(data: Any) -> Histogram | Floats:
+    """Return anything with the UHI protocol as a Histogram, anything else as an array of events (n_events,)."""
+    if isinstance(data, Histogram):
+        return data
+    if is_histogram(data):
+        return Histogram.from_uhi(data)
+    return finite_array(data, "data")
 
 
 def take_bins(histogram: Any, spectrum: Spectrum, blind: tuple[float, float] | None) -> Bins:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from hepstat.errors import InputError
 from hepstat.fit.compiled import Compiled, compile_spectrum, quadrature_scale
@@ -20,6 +21,8 @@ from hepstat.shapes.spectrum import Spectrum
 from hepstat.types import Bools, Floats, Ints
 
 __all__ = ["CompiledPlaces", "PlacesTable", "compile_places"]
+
+_MOST_SCATTER = 0.1  # mean square, over toys, by which their information may differ from the expected one
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class CompiledPlaces:
     light : Model
         That of `full` with derivatives of first order at most.
     places : Places or None
-        What the quick fits need; None where the signal's shape floats or the information is singular.
+        What the quick fits need; None where the signal's shape floats, or toys have too few events for them.
     values : (places, parameters)
         Starting values with the signal at each place, in the kernels' coordinates.
     scale : (bins,)
@@ -169,7 +172,9 @@ def compile_places(
     table[:, ORDER] = np.minimum(table[:, ORDER], 1)
     light = full.model._replace(table=table)
     contents, jacobian = np.empty(len(scale)), np.empty((len(start), len(scale)))
-    if not binned_jacobian(light, start, contents, jacobian) or not (contents >= 0).all() or not contents.any():
+    fine = binned_jacobian(light, start, contents, jacobian)
+    full.raise_callback_errors()
+    if not fine or not (contents >= 0).all() or not contents.any():
         raise InputError("spectrum", "does not expect positive contents at its values", "Start it at a background fit")
     at = {name: np.asarray(values, dtype=np.float64) for name, values in places.items()}
     theta = np.repeat(full.starting_point({}), len(next(iter(at.values()))), axis=0)
@@ -177,11 +182,9 @@ def compile_places(
         theta[:, full.spectrum.names.index(name)] = values
     free, measured = null.problem.free, _measured_information(full, start)
     templates = _templates(full.spectrum, signal, edges, at)
-    used = (scale > 0) & (contents > 0)
     quick = None
     if all(full.spectrum.parameters[name].fixed for name in full.spectrum.names_of(signal)):
-        per = np.where(used, scale / np.where(used, contents, 1.0), 0.0)
-        quick = _prepared(full, null, start, jacobian, templates, per, measured)
+        quick = _prepared(full, null, start, contents, jacobian, templates, scale, measured)
     information = measured[np.ix_(free, free)]
     values = full.coordinates(theta)
     return CompiledPlaces(full, null, light, quick, values, scale, contents, templates, jacobian[free], information)
@@ -217,15 +220,33 @@ def _measured_information(compiled: Compiled, theta: Floats) -> Floats:
 
 
 def _prepared(
-    full: Compiled, null: Compiled, start: Floats, jacobian: Floats, templates: Floats, per: Floats, measured: Floats
+    full: Compiled,
+    null: Compiled,
+    start: Floats,
+    contents: Floats,
+    jacobian: Floats,
+    templates: Floats,
+    scale: Floats,
+    measured: Floats,
 ) -> Places | None:
-    """Return what can be prepared for the quick fits; None where the information is singular."""
+    """Return what can be prepared for the quick fits; None where that is of no use."""
     index = int(np.setdiff1d(full.problem.free, null.problem.free)[0])
+    used = (scale > 0) & (contents > 0)
+    events = np.where(used, scale * contents, 0.0)
+    per = np.where(used, 1.0 / np.where(used, contents, 1.0), 0.0)
 
     def factor(rows: Floats, free: Ints) -> Floats:
-        """Return the Cholesky factor of the information, with the reciprocals of its diagonal."""
-        matrix = (rows[free] * per) @ rows[free].T + measured[np.ix_(free, free)]
-        lower = np.linalg.cholesky(matrix)
+        """Return the Cholesky factor of the information, reciprocals on its diagonal; NaN if toys scatter too much.
+
+        An event in a bin adds the square of the relative derivatives there, `relative`, to the information of a toy.
+        The mean square of what this differs by from the expected information, in units of that, is the sum over
+        events of the squared leverage.
+        """
+        relative = rows[free] * per
+        lower = np.linalg.cholesky((relative * events) @ relative.T + measured[np.ix_(free, free)])
+        leverage = np.square(solve_triangular(lower, relative, lower=True)).sum(axis=0)
+        if not events @ leverage**2 < _MOST_SCATTER:
+            return np.full_like(lower, np.nan)
         lower[np.diag_indices(len(free))] = 1.0 / np.diagonal(lower)
         return np.asarray(lower)
 
@@ -236,5 +257,7 @@ def _prepared(
         null_factor = factor(jacobian, null.problem.free)
         factors = [factor(with_signal(template), full.problem.free) for template in templates]
     except np.linalg.LinAlgError:
+        return None
+    if np.isnan(null_factor).any() or all(np.isnan(entry).any() for entry in factors):
         return None
     return Places(index, templates, start, np.ascontiguousarray(null_factor), np.ascontiguousarray(factors))

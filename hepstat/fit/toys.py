@@ -52,7 +52,7 @@ class FitToys(PreparedStudy):
     def __init__(self, spectrum: Spectrum, edges: ArrayLike, *, model: Spectrum | None = None) -> None:
         self.spectrum, self.model = spectrum, spectrum if model is None else model
         self.edges = rising_edges(edges)
-        expected_contents(self.model, self.edges)
+        expected_contents(self.model, self.edges, name="spectrum" if model is None else "model")
         self._contents = expected_contents(spectrum, self.edges)
         check_enough_bins(self.model, len(self._contents))
         missing = [c.name for c in self.model.constraints if c.name not in spectrum.values]
@@ -99,7 +99,9 @@ class FitToys(PreparedStudy):
         return compile_spectrum(self.model, self.edges), thrower
 
 
-def expected_contents(spectrum: Spectrum, edges: Floats, values: Mapping[str, float] | None = None) -> Floats:
+def expected_contents(
+    spectrum: Spectrum, edges: Floats, values: Mapping[str, float] | None = None, *, name: str = "spectrum"
+) -> Floats:
     """Return the expected contents (bins,), which toys can be thrown from.
 
     Raises
@@ -112,5 +114,5 @@ def expected_contents(spectrum: Spectrum, edges: Floats, values: Mapping[str, fl
     contents = spectrum.expected(edges, values)
     low = float(contents.min())
     if low < -1e-9 * float(np.abs(contents).max()) or not contents.max() > 0:
-        raise InputError("spectrum", f"expects {low:g} events in a bin", "Start it where it expects events everywhere")
+        raise InputError(name, f"expects {low:g} events in a bin", "Start it where it expects events everywhere")
     return np.maximum(contents, 0.0)

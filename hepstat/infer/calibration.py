@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number, whole_number
+from hepstat.checks import finite_array, finite_number
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import numbers, refuse
 from hepstat.infer.intervals import binomial_interval, tail_of
@@ -40,14 +40,14 @@ class PValueCalibration(Record):
         Number of toys, failed ones included.
     n_failed : int
         Toys that failed; their p-value counts as 0.
-    above : float
+    below : float
         Uniformity was tested below this value; 1 for all of them.
     n_below : int
         How many p-values that was.
     ks_statistic, ks_p : float
-        Kolmogorov-Smirnov distance of the p-values below `above` from uniform ones, and its own p-value.
+        Kolmogorov-Smirnov distance of the p-values below `below` from uniform ones, and its own p-value.
     edges : array of shape (11,)
-        Edges of ten equal parts of the range from 0 to `above`.
+        Edges of ten equal parts of the range from 0 to `below`.
     counts, counts_lower, counts_upper : array of shape (10,)
         p-values in each, with Clopper-Pearson intervals at one standard deviation.
     expected : float
@@ -65,7 +65,7 @@ class PValueCalibration(Record):
 
     n: int
     n_failed: int
-    above: float
+    below: float
     n_below: int
     ks_statistic: float
     ks_p: float
@@ -83,7 +83,7 @@ class PValueCalibration(Record):
 
     def table(self) -> Table:
         """Return the type-I errors as a rich table."""
-        title = f"Type-I error in {self.n} toys (KS p = {self.ks_p:.3g} for p < {self.above:g})"
+        title = f"Type-I error in {self.n} toys (KS p = {self.ks_p:.3g} for p < {self.below:g})"
         rows = zip(
             self.thresholds,
             self.n_rejected,
@@ -181,23 +181,24 @@ def p_value_calibration(
     p: ArrayLike,
     *,
     thresholds: ArrayLike = (0.1, 0.05, 0.01, 0.00135),
-    above: float | None = None,
-    n_failed: int = 0,
+    below: float | None = None,
+    failed: ArrayLike | None = None,
 ) -> PValueCalibration:
     """Test whether p-values are uniform in toys without signal.
 
     Parameters
     ----------
     p : array_like, shape (n_toys,)
-        p-values of toys that did not fail.
+        p-values.
     thresholds : array_like, shape (n_thresholds,)
         p-values at or below which a test would reject, between 0 and 1.
-    above : float, optional
+    below : float, optional
         Test uniformity of the p-values below this one only, given that they are below it. For a one-sided test whose
         statistic is 0 for every deficit half of the p-values are the same (0.5, or 1 with another convention): that
-        atom is no defect, and ``above=0.5`` keeps it out. Type-I errors are of all toys in any case.
-    n_failed : int
-        Toys that failed. They count as p = 0, rejected at every threshold.
+        atom is no defect, and ``below=0.5`` keeps it out. Type-I errors are of all toys in any case.
+    failed : array_like of bool or int, shape (n_toys,), optional
+        Which toys failed, by truth or by a status that is not 0. Their p-values are ignored, and they count as p = 0,
+        rejected at every threshold.
 
     Returns
     -------
@@ -207,38 +208,40 @@ def p_value_calibration(
     Raises
     ------
     InputError
-        If a p-value or threshold is no probability, a threshold lies above `above`, or no p-value lies below it.
+        If a p-value or threshold is no probability, a threshold lies above `below`, or no p-value lies below it.
     """
-    values, cuts = finite_array(p, "p", allow_empty=True), finite_array(thresholds, "thresholds")
+    given, cuts = per_toy(p, "p"), finite_array(thresholds, "thresholds")
+    mask = mask_of(failed, given.size)
+    values = finite_array(given[~mask], "p", allow_empty=True)
     refuse((values < 0) | (values > 1), values, "p", "is no probability", "Pass p-values from 0 to 1")
-    top = 1.0 if above is None else finite_number(above, "above")
+    top = 1.0 if below is None else finite_number(below, "below")
     if not 0.0 < top <= 1.0:
-        raise InputError("above", f"is {top:g}", "Pass a p-value above 0, at most 1")
+        raise InputError("below", f"is {top:g}", "Pass a p-value above 0, at most 1")
     refuse((cuts <= 0) | (cuts >= 1), cuts, "thresholds", "is not between 0 and 1", "Pass nominal type-I errors")
     refuse(cuts > top, cuts, "thresholds", f"is above {top:g}, where p-values need not be uniform", "Lower it")
-    lost = whole_number(n_failed, "n_failed")
+    lost = given.size - values.size
     every = np.sort(np.concatenate([np.zeros(lost), values]))
-    below = every if above is None else every[: np.searchsorted(every, top, side="left")]
-    if below.size == 0:
+    tested = every if below is None else every[: np.searchsorted(every, top, side="left")]
+    if tested.size == 0:
         raise InputError("p", f"has none of {every.size} below {top:g}", "Throw more toys")
-    distance, ks_p = _kolmogorov(below / top)
+    distance, ks_p = _kolmogorov(tested / top)
     edges = np.linspace(0.0, top, _PARTS + 1)
-    counts = np.histogram(below, edges)[0].astype(np.float64)
-    low, high = binomial_interval(counts, below.size)
+    counts = np.histogram(tested, edges)[0].astype(np.float64)
+    low, high = binomial_interval(counts, tested.size)
     rejected = np.searchsorted(every, cuts, side="right").astype(np.float64)
     rates_lower, rates_upper = binomial_interval(rejected, every.size)
     return PValueCalibration(
         n=every.size,
         n_failed=lost,
-        above=top,
-        n_below=below.size,
+        below=top,
+        n_below=tested.size,
         ks_statistic=distance,
         ks_p=ks_p,
         edges=edges,
         counts=counts,
-        counts_lower=low * below.size,
-        counts_upper=high * below.size,
-        expected=below.size / _PARTS,
+        counts_lower=low * tested.size,
+        counts_upper=high * tested.size,
+        expected=tested.size / _PARTS,
         thresholds=cuts,
         n_rejected=rejected,
         rates=rejected / every.size,
@@ -270,8 +273,9 @@ def coverage(
         Coverage that the intervals claim.
     estimate, error : array_like, shape (n_toys,), optional
         Estimates and their standard errors, for pulls.
-    failed : array_like of bool, shape (n_toys,), optional
-        Which toys failed; their other entries are ignored, and they count as missing the truth.
+    failed : array_like of bool or int, shape (n_toys,), optional
+        Which toys failed, by truth or by a status that is not 0; their other entries are ignored, and they count as
+        missing the truth.
 
     Returns
     -------

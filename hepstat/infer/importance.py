@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_number, positive_number
+from hepstat.checks import finite_number
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import refuse
 from hepstat.infer.significance import p_to_z
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightedPValue", "weighted_p_value", "weighted_p_value_of"]
 
+_LEAST_EFFECTIVE = 100  # toys, for an error to be trusted
 _MOST_SHARE = 0.1  # of one toy in a p-value
 _MOST_OFF = 5.0  # standard errors between the mean weight and 1
 
@@ -79,6 +80,16 @@ class WeightedPValue(Record):
     mean_weight_error: float
     warning: str | None
 
+    @property
+    def p_lower(self) -> float:
+        """`p` minus its error, at least 0."""
+        return max(self.p - self.error, 0.0)
+
+    @property
+    def p_upper(self) -> float:
+        """`p` plus its error, at most 1."""
+        return min(self.p + self.error, 1.0)
+
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> Self:
         """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
@@ -112,7 +123,6 @@ def weighted_p_value(
     *,
     failed: ArrayLike | None = None,
     count_failed: CountFailed = "exceed",
-    least_effective: float = 100.0,
 ) -> WeightedPValue:
     """Estimate a p-value from weighted toys.
 
@@ -124,13 +134,11 @@ def weighted_p_value(
         The same of the data.
     log_weights : array_like, shape (n_toys,)
         Natural logarithm of null density over sampling density; -inf for a toy that is impossible without signal.
-    failed : array_like of bool, shape (n_toys,), optional
-        Which toys failed; their values are ignored.
+    failed : array_like of bool or int, shape (n_toys,), optional
+        Which toys failed, by truth or by a status that is not 0; their values are ignored.
     count_failed : {"exceed", "drop"}
         Whether failed toys count, with their weight, as at least as signal-like as the data, or the p-value is
         conditional on success: the mean is then divided by the weighted fraction of toys that did not fail.
-    least_effective : float, optional
-        Effective number of toys below which the result carries a warning.
 
     Returns
     -------
@@ -144,7 +152,7 @@ def weighted_p_value(
         than two toys, or no weight is left without the failed ones.
     """
     x, limit = per_toy(values, "values"), finite_number(observed, "observed")
-    n, least = x.size, positive_number(least_effective, "least_effective")
+    n = x.size
     mask, log_w = mask_of(failed, n), _log_weights(log_weights, n)
     if count_failed not in ("exceed", "drop"):
         raise InputError("count_failed", f"is {count_failed!r}", "Choose 'exceed' or 'drop'")
@@ -177,7 +185,7 @@ def weighted_p_value(
         count_failed=count_failed,
         mean_weight=mean,
         mean_weight_error=mean * mean_relative,
-        warning=_warning(effective, least, share, log_mean, mean_relative),
+        warning=_warning(effective, share, log_mean, mean_relative),
     )
 
 
@@ -205,7 +213,7 @@ def weighted_p_value_of(
         As :func:`weighted_p_value`, or if a field is missing.
     """
     values, log_weights = chosen(table, name)[name], chosen(table, "log_weight")["log_weight"]
-    return weighted_p_value(values, observed, log_weights, failed=table.status != 0, count_failed=count_failed)
+    return weighted_p_value(values, observed, log_weights, failed=table.status, count_failed=count_failed)
 
 
 def _log_weights(log_weights: ArrayLike, n: int) -> Floats:
@@ -246,12 +254,13 @@ def _significances(log_p: float, relative: float) -> tuple[float, float, float]:
     return p_to_z(log_p=log_p), p_to_z(log_p=most), p_to_z(log_p=least)
 
 
-def _warning(effective: float, least: float, share: float, log_mean: float, relative: float) -> str | None:
+def _warning(effective: float, share: float, log_mean: float, relative: float) -> str | None:
     notes = []
     if effective == 0.0:
         notes.append("no toy reaches the observed value: move the sampling density nearer to it")
-    elif effective < least:
-        notes.append(f"only {effective:.1f} effective toys, fewer than {least:g}: the error is not to be trusted")
+    elif effective < _LEAST_EFFECTIVE:
+        few = f"only {effective:.1f} effective toys, fewer than {_LEAST_EFFECTIVE}"
+        notes.append(f"{few}: the error is not to be trusted")
     if share > _MOST_SHARE:
         notes.append(f"one toy carries {share:.0%} of p")
     if abs(1.0 - _exp(-log_mean)) > max(_MOST_OFF * relative, 1e-9):

@@ -105,7 +105,7 @@ def toy_p_value(
     values: ArrayLike,
     observed: float,
     *,
-    failed: int | ArrayLike = 0,
+    failed: ArrayLike | None = None,
     count_failed: CountFailed = "exceed",
     level: float = 0.6827,
 ) -> ToyPValue:
@@ -117,8 +117,8 @@ def toy_p_value(
         Statistic of every toy, larger for more signal-like ones; infinities are allowed.
     observed : float
         The same of the data.
-    failed : int or array_like of bool, shape (n_toys,)
-        Which toys failed, their values then being ignored, or how many failed that are not among `values`.
+    failed : array_like of bool or int, shape (n_toys,), optional
+        Which toys failed, by truth or by a status that is not 0; their values are ignored.
     count_failed : {"exceed", "drop"}
         Whether a failed toy counts as at least as signal-like as the data, which is conservative, or not at all.
         Dropping is right only if toys fail independently of the statistic.
@@ -136,10 +136,7 @@ def toy_p_value(
         If a toy has no value (NaN) though it is not declared as failed, or no toy is left.
     """
     x = per_toy(values, "values")
-    number = isinstance(failed, int | np.integer) and not isinstance(failed, bool)
-    beside = whole_number(failed, "failed") if number else 0
-    mask = np.zeros(x.size, dtype=bool) if number else mask_of(failed, x.size)
-    tally = np.array([0, 0, beside]) + _tally(x, finite_number(observed, "observed"), mask)
+    tally = _tally(x, finite_number(observed, "observed"), mask_of(failed, x.size))
     return _conclude(tally, count_failed, level)
 
 
@@ -302,13 +299,14 @@ def per_toy(values: ArrayLike, name: str, n: int | None = None) -> Floats:
 
 
 def mask_of(failed: ArrayLike | None, n: int) -> Bools:
-    """Return which of n toys failed, none if nothing is given."""
+    """Return which of n toys failed, given truth values or status codes; none if nothing is given."""
     if failed is None:
         return np.zeros(n, dtype=bool)
     mask = np.asarray(failed)
-    if mask.dtype != np.bool_ or mask.shape != (n,):
-        raise InputError("failed", f"has type {mask.dtype} and shape {mask.shape}", f"Pass ({n},) truth values")
-    return mask
+    if mask.dtype.kind not in "biu" or mask.shape != (n,):
+        shown = f"has type {mask.dtype} and shape {mask.shape}"
+        raise InputError("failed", shown, f"Pass ({n},) truth values or status codes")
+    return np.asarray(mask != 0)
 
 
 def chosen(table: ToyTable, name: str) -> ToyTable:

@@ -5,7 +5,8 @@ use the Fisher information at the start, factorised once for all toys, and come 
 1 / sqrt(events) each (the chord method; Kelley, *Iterative Methods for Linear and Nonlinear Equations*, SIAM 1995,
 section 5.4.1). The fit with signal goes on where that without it ended. Where this does not work, because a step leaves
 the limits or does not come closer, the result is NaN, and the general minimiser of :mod:`hepstat.kernels.fits` is
-needed.
+needed. Steps and the distance to the minimum that they estimate are right only if the information that toys have is
+close to what was expected; whoever prepares the factors sees to that, and puts NaN where it is not so.
 """
 
 from typing import NamedTuple
@@ -34,7 +35,7 @@ __all__ = ["Places", "Scanned", "scan_toys"]
 
 Array = NDArray[np.float64]
 
-CLOSE = 1e-7  # estimated distance to the minimum at which the next step is the last; the value then errs by less
+CLOSE = 3e-7  # estimated distance to the minimum at which the next step is the last; the value then errs by less
 MOST_STEPS = 25
 
 
@@ -50,7 +51,7 @@ class Places(NamedTuple):
     start : (parameters,)
         Where the fits start, without signal.
     null_factor : (free, free)
-        Cholesky factor of the information without signal, reciprocals on its diagonal.
+        Cholesky factor of the information without signal, reciprocals on its diagonal; NaN where toys scatter too much.
     factors : (places, free, free)
         The same with a signal at each place.
     """

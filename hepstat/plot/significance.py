@@ -1,8 +1,9 @@
-"""Local significance of a scan: p-values over the position, and a map over position and width."""
+"""Significance of a scan: local p-values over the position, a map over position and width, global p-values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,14 +11,16 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.infer import z_to_log_p
-from hepstat.plot.style import COLOURS, STYLE, axis_text, new_figure
+from hepstat.plot.style import COLOURS, MORE_COLOURS, STYLE, axis_text, new_figure
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_p0", "draw_sigma_lines", "draw_z_map", "label_powers"]
+__all__ = ["draw_global_p", "draw_p0", "draw_z_map"]
+
+_SMOOTH = 25  # points of a curve from which on its errors are drawn as a band
 
 
 def draw_p0(
@@ -71,8 +74,8 @@ def draw_p0(
             median = _log10(log_p0_expected, "log_p0_expected", x)
             axes.plot(x, median, color=COLOURS["background"], linestyle="--", label=expected_label, zorder=2)
             lowest = min(lowest, float(np.nanmin(median, initial=lowest)))
-        draw_sigma_lines(axes, lowest)
-        label_powers(axes)
+        _draw_sigma_lines(axes, lowest)
+        _label_powers(axes)
         axes.set_xlim(x[0], x[-1] if x.size > 1 else x[0] + 1.0)
         axes.set_xlabel(axis_text(f"Signal {name}", unit))
         axes.set_ylabel("Local p-value")
@@ -139,7 +142,57 @@ def draw_z_map(
     return figure
 
 
-def draw_sigma_lines(axes: Axes, lowest: float) -> None:
+def draw_global_p(z: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -> Figure:
+    """Draw global p-values of several methods over the local significance, with the local p-value for comparison.
+
+    Parameters
+    ----------
+    z : array of shape (n_points,)
+        Local significance, increasing.
+    curves : mapping of str to tuple (p, error)
+        Name of each method, its global p-values and their standard errors, each of shape (n_points,). NaN, or a p-value
+        of 0, leaves a gap. Many points are drawn as a line with a band, few as markers with bars.
+    title : str
+        Text above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Nothing is shown or written.
+
+    Raises
+    ------
+    InputError
+        For arrays of other lengths, or a z that is not finite.
+    """
+    from matplotlib import rc_context
+
+    x = finite_array(z, "z")
+    local = np.asarray(z_to_log_p(x)) / np.log(10.0)
+    lowest = float(local.min())
+    with rc_context({**STYLE, "ytick.minor.visible": False}):
+        figure = new_figure(4.8)
+        axes = figure.subplots()
+        axes.plot(x, local, color="0.4", linestyle="--", label="Local", zorder=2)
+        colours = (*COLOURS.values(), *MORE_COLOURS)
+        markers, step = "osD^vP", 0.12 * float(np.diff(x).min(initial=1.0))  # so that markers stand side by side
+        for i, (name, (p, error)) in enumerate(curves.items()):
+            style = {"color": colours[i % len(colours)], "label": name, "zorder": 3}
+            beside = x + (i - 0.5 * (len(curves) - 1)) * step if x.size < _SMOOTH else x
+            _draw_global(axes, beside, *_matching(p, error, name, x), markers[i % len(markers)], style)
+        _draw_sigma_lines(axes, lowest)
+        _label_powers(axes)
+        margin = 0.03 * float(np.ptp(x)) + 0.5 * step * len(curves)
+        axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+        axes.set_xlabel("Local significance Z")
+        axes.set_ylabel("p-value")
+        axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
+        if title:
+            axes.set_title(title, loc="left", fontsize=12)
+    return figure
+
+
+def _draw_sigma_lines(axes: Axes, lowest: float) -> None:
     """Draw lines at whole standard deviations down to a logarithm (base 10) of p, and leave room for the legend."""
     most = max(3, int(np.sqrt(-2.0 * np.log(10.0) * lowest)) + 1)  # a little more than the standard deviations of it
     step = next(n for k in range(7) for n in (10**k, 2 * 10**k, 5 * 10**k) if most <= 9 * n)
@@ -155,7 +208,7 @@ def draw_sigma_lines(axes: Axes, lowest: float) -> None:
     axes.set_ylim(bottom, -0.06 * bottom)
 
 
-def label_powers(axes: Axes) -> None:
+def _label_powers(axes: Axes) -> None:
     """Label a vertical axis of decimal logarithms by the numbers that they are of."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -181,3 +234,25 @@ def _between(centres: Floats) -> Floats:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = 0.5 * (centres[1:] + centres[:-1])
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def _draw_global(axes: Axes, x: Floats, p: Floats, error: Floats, marker: str, style: dict[str, Any]) -> None:
+    """Draw one method in decimal logarithms; an error as large as p reaches far down."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = np.where(p > 0, np.log10(p), np.nan)
+        high = np.where(p > 0, np.log10(p + error), np.nan)
+        low = np.where(p > error, np.log10(p - error), np.where(p > 0, middle - 9.0, np.nan))
+    if x.size >= _SMOOTH:
+        axes.plot(x, middle, linewidth=1.6, **style)
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0.0, zorder=1)
+    else:
+        bars = np.array([middle - low, high - middle])
+        axes.errorbar(x, middle, bars, linestyle="none", marker=marker, markersize=5, elinewidth=1.2, **style)
+
+
+def _matching(p: ArrayLike, error: ArrayLike, name: str, x: Floats) -> tuple[Floats, Floats]:
+    values, errors = np.asarray(p, dtype=np.float64), np.asarray(error, dtype=np.float64)
+    if values.shape != x.shape or errors.shape != x.shape:
+        shapes = f"{values.shape} and {errors.shape}"
+        raise InputError(f"curves[{name!r}]", f"has shapes {shapes}, z {x.shape}", "Pass one of each for every z")
+    return values, errors

@@ -13,10 +13,11 @@ from scipy.special import chdtrc, fdtrc
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import FitError, InputError
 from hepstat.fit import fit, fit_many
+from hepstat.fit.data import take
 from hepstat.histogram import Histogram
 from hepstat.infer import fit_goodness
 from hepstat.record import Record
-from hepstat.search.scan import Grid, signed_significance, take
+from hepstat.search.scan import Grid, signed_significance
 from hepstat.shapes import Shape, Spectrum
 from hepstat.types import Bools, Floats
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number, rising_edges
+from hepstat.checks import finite_array, positive_number, rising_edges
 from hepstat.errors import InputError
 from hepstat.fit.places import CompiledPlaces, compile_places
 from hepstat.fit.throwing import Thrower, auxiliary_of
@@ -98,10 +98,12 @@ class DiscoveryToys(PreparedStudy):
         self.scale = np.ones(bins) if scale is None else finite_array(scale, "scale")
         if len(self.scale) != bins or (self.scale < 0).any():
             raise InputError("scale", f"has {len(self.scale)} entries", f"Pass {bins}, none negative")
-        self.tilt = None if tilt is None else finite_number(tilt, "tilt")
+        self.tilt = None if tilt is None else positive_number(tilt, "tilt")
         if self.tilt is not None and self.truth[self._grid.n_signal] != 0:
             raise InputError("tilt", "is given for toys with signal", "Tilt toys without signal only")
         self.levels = finite_array(levels, "levels", allow_empty=True)
+        if (self.levels < 0).any():
+            raise InputError("levels", f"has {self.levels.min():g}", "Pass levels of q0, at least 0")
         self.keep_scan = bool(keep_scan)
         self.chunk = max(16, _FITS_PER_BLOCK // (1 + self.n_places) * 36 // max(36, bins))
 
@@ -132,6 +134,7 @@ class DiscoveryToys(PreparedStudy):
             "edges": plain(self.edges),
             "positions": plain(self._grid.positions),
             "widths": plain(self._grid.widths),
+            "places": sorted(self._grid.places),
             "scale": None if (self.scale == 1).all() else plain(self.scale),
             "tilt": self.tilt,
             "levels": plain(self.levels),
@@ -171,10 +174,15 @@ class DiscoveryToys(PreparedStudy):
             NaN where a fit failed.
         """
         rows = finite_array(counts, "counts", ndim=2)
-        if rows.shape[1] != len(self.contents):
-            raise InputError("counts", f"has {rows.shape[1]} bins", f"Pass {len(self.contents)}")
+        if rows.shape[1] != len(self.contents) or (rows < 0).any():
+            shown = f"has {rows.shape[1]} bins, the least content is {rows.min():g}"
+            raise InputError("counts", shown, f"Pass {len(self.contents)} bins, none negative")
         compiled = self._compiled[0]
-        measured = compiled.full.centres if centres is None else finite_array(centres, "centres", ndim=2)
+        measured, wanted = compiled.full.centres, (len(rows), compiled.full.centres.shape[1])
+        if centres is not None:
+            measured = finite_array(centres, "centres", ndim=2, allow_empty=True)
+            if measured.shape not in (wanted, (1, wanted[1])):
+                raise InputError("centres", f"has shape {measured.shape}", f"Pass {wanted}")
         return self._significances(compiled, rows, measured)[0]
 
     def _significances(

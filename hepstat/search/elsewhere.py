@@ -5,29 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import whole_number
-from hepstat.errors import FitError, ToyError
-from hepstat.fit import fit
-from hepstat.fit.data import Bins, is_histogram, take_data
+from hepstat.errors import FitError, InputError, ToyError
+from hepstat.fit import FitResult, fit
+from hepstat.fit.data import Bins, is_histogram, take, take_data
 from hepstat.histogram import Histogram
 from hepstat.infer import (
+    ToyPValue,
+    WeightedPValue,
     gross_vitells,
     p_to_z,
     toy_p_value_of,
     trials_factor,
     vitells_gross,
-    weighted_p_value,
+    weighted_p_value_of,
 )
 from hepstat.record import Record
 from hepstat.search.discovery import DiscoveryToys
-from hepstat.search.scan import FINE_BINS, Grid, Scan, refuse_start, take
+from hepstat.search.scan import FINE_BINS, Grid, Scan, refuse_start
 from hepstat.seeds import Rng, stream_key
 from hepstat.shapes import Spectrum
 from hepstat.toys import ToyTable, run
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GlobalSignificance", "global_significance", "toys_like"]
 
+LEAST_TOYS = 100
+_TIE = 1e-5  # relative difference of significances that are equal but for the accuracy of fits
 _LEVELS = {1: (0.5,), 2: (0.5, 2.0)}  # of q0, by the dimension of the scan
 _TILTED_ABOVE = 1.0  # local significance from which importance sampling is worth its mixture
 _MOST_TILTED = 30_000
@@ -69,7 +73,7 @@ class GlobalSignificance(Record):
     position, width : float
         Where it is; `width` is NaN if none was scanned.
     crossings : array
-        Mean number of up-crossings, or mean Euler characteristic, at each of `levels`.
+        Mean number of up-crossings, or mean Euler characteristic, at each of `levels`, in toys that did not fail.
     levels : array
         Levels of q0.
     complete : bool
@@ -97,11 +101,17 @@ class GlobalSignificance(Record):
 
     @property
     def best_method(self) -> str:
-        """The global method with the smallest relative error, toys of either kind before the asymptotic formula."""
+        """Toys or tilted toys: that with the smaller relative error, and no warning if the other has one."""
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = (self.p_upper - self.p_lower) / self.p
         chosen = [name for name in ("toys", "tilted toys") if name in self.methods]
-        return min(chosen, key=lambda name: float(spread[self.methods.index(name)]))
+        trusted = [name for name in chosen if not any(note.startswith(f"{name}:") for note in self.notes)]
+
+        def error(name: str) -> float:
+            value = float(spread[self.methods.index(name)])
+            return math.inf if math.isnan(value) else value
+
+        return min(trusted or chosen, key=error)
 
     @property
     def p_global(self) -> float:
@@ -115,8 +125,30 @@ class GlobalSignificance(Record):
 
     @property
     def trials_factor(self) -> float:
-        """Global over local p-value, the latter by the asymptotic formula."""
-        return float(trials_factor(self.p_global, float(self.p[0])))
+        """Global over local p-value, the latter by the asymptotic formula; NaN where that underflows."""
+        return float(trials_factor(self.p_global, float(self.p[0]))) if self.p[0] > 0 else math.nan
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, Any]) -> Self:
+        """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
+
+        Raises
+        ------
+        InputError
+            If fields are missing or unknown.
+        """
+        record = super().from_dict(entries)
+
+        def back(z: Floats, p: Floats) -> Floats:
+            lost = np.isnan(z) & ~np.isnan(p)
+            return np.where(lost, p_to_z(np.where(lost, p, 0.5)), z)
+
+        return replace(
+            record,
+            z=back(record.z, record.p),
+            z_lower=back(record.z_lower, record.p_upper),
+            z_upper=back(record.z_upper, record.p_lower),
+        )
 
     def table(self) -> Table:
         """Return the methods side by side as a rich table."""
@@ -183,24 +215,30 @@ def toys_like(
     """
     grid = Grid(spectrum, positions, widths, signal, width_name)
     data = take(data)
+    null = _without_signal(grid, data, weights)
+    like: dict[str, Any] = _conditions(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
+    return DiscoveryToys(**like, positions=positions, widths=widths, **options)
+
+
+def _without_signal(grid: Grid, data: Histogram | Floats, weights: ArrayLike | None) -> FitResult:
+    """Fit data without signal."""
     null = fit(grid.null, data, weights=weights)
     refuse_start(null)
     if not null.valid:
         raise FitError(f"The fit without signal failed ({null.status}): try another background or range")
-    edges, scale = _bins_like(data, weights, grid)
-    held = spectrum.start(**{name: null.values[name] for name in null.floating})
-    return DiscoveryToys(held, edges, positions, widths, signal=signal, width_name=width_name, scale=scale, **options)
+    return null
 
 
-def _bins_like(data: Histogram | Floats, weights: ArrayLike | None, grid: Grid) -> tuple[Floats, Floats]:
-    """Return edges and effective events per unit of content for toys like the data."""
+def _conditions(grid: Grid, null: FitResult, data: Histogram | Floats, weights: ArrayLike | None) -> dict[str, Any]:
+    """Return what toys like the data are thrown from: spectrum, edges, and effective events per unit of content."""
+    held = grid.given.start(**{name: null.values[name] for name in null.floating})
     taken = take_data(data, weights, grid.spectrum, None)
     if isinstance(taken, Bins):
-        return taken.edges, taken.scale
+        return {"spectrum": held, "edges": taken.edges, "scale": taken.scale}
     low, high = grid.spectrum.range
     n_bins = int(np.clip(np.ceil(_BINS_PER_WIDTH * (high - low) / grid.narrowest), FINE_BINS, _MOST_BINS))
     per_weight = 1.0 if taken.weights is None else float(taken.weights.sum() / np.square(taken.weights).sum())
-    return np.linspace(low, high, n_bins + 1), np.full(n_bins, per_weight)
+    return {"spectrum": held, "edges": np.linspace(low, high, n_bins + 1), "scale": np.full(n_bins, per_weight)}
 
 
 def global_significance(
@@ -227,8 +265,9 @@ def global_significance(
     - Up-crossings of a low level in the plain toys (Gross and Vitells, arXiv:1005.1891), or for a scan in position and
       width the Euler characteristic at two (Vitells and Gross, arXiv:1105.4355).
 
-    Toys that failed count as at least as significant as the data. Ctrl-C ends the toys; what can be said with those
-    that are finished is returned, with a note.
+    Toys count from a local significance on that is smaller than that of the data by a relative 1e-5, so that none is
+    missed for the accuracy of fits. Toys that failed count as at least as significant as the data. Ctrl-C ends the
+    toys; what can be said with those that are finished is returned, with a note.
 
     Parameters
     ----------
@@ -237,6 +276,7 @@ def global_significance(
     spectrum, data, weights, signal, width_name
         As they were given to :func:`hepstat.search.scan`.
     rng : int, SeedSequence or Generator
+        Where toys come from.
     toys : int, optional
         Number of plain toys, at least 100.
     tilted : int, optional
@@ -254,23 +294,45 @@ def global_significance(
     Raises
     ------
     InputError
-        If an argument cannot be used.
+        If an argument cannot be used, or the data are not those of the scan.
     FitError
         If the fit without signal fails.
     ToyError
-        If it is interrupted before two plain toys are finished, or a block of toys raises.
+        If fewer than two plain toys are finished and fine, or a block of toys raises.
     """
-    n, z = whole_number(toys, "toys", at_least=100), scanned.best_z
+    n, z = whole_number(toys, "toys", at_least=LEAST_TOYS), scanned.best_z
     n_tilted = (min(n, _MOST_TILTED) if z >= _TILTED_ABOVE else 0) if tilted is None else whole_number(tilted, "tilted")
+    if n_tilted and not z > 0:
+        raise InputError("tilted", f"is {n_tilted}, but the scan has no excess", "Pass 0")
     key = [int(word) for word in stream_key(rng)]
-    like: dict[str, Any] = {"weights": weights, "signal": signal, "width_name": width_name}
-    everywhere = scanned.positions, scanned.widths
-    here = scanned.positions[[scanned.best[-1]]], None if scanned.widths is None else scanned.widths[[scanned.best[0]]]
+    positions, widths = np.unique(scanned.positions), None if scanned.widths is None else np.unique(scanned.widths)
+    grid = Grid(spectrum, positions, widths, signal, width_name)
+    data = take(data)
+    null = _without_signal(grid, data, weights)
+    if abs(null.nll - scanned.nll_background) > 1e-3 + 1e-7 * abs(null.nll):
+        raise InputError(
+            "data",
+            f"have -log L = {null.nll:.6g} without signal, those of the scan {scanned.nll_background:.6g}",
+            "Pass the data, weights and spectrum that were scanned",
+        )
+    like: dict[str, Any] = _conditions(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
+    here: dict[str, Any] = {
+        "positions": [scanned.best_position],
+        "widths": None if widths is None else [scanned.best_width],
+    }
+    everywhere: dict[str, Any] = {"positions": positions, "widths": widths}
     levels = _LEVELS[scanned.z.ndim]
-    studies = {"toys": (n, toys_like(spectrum, data, *everywhere, levels=levels, **like))}
+    studies = {"toys": (n, DiscoveryToys(**like, **everywhere, levels=levels))}
+    notes = [] if is_histogram(data) else [f"unbinned data were stood for by {len(like['scale'])} bins in the toys"]
     if n_tilted:
-        studies["tilted toys"] = n_tilted, toys_like(spectrum, data, *everywhere, tilt=z, **like)
-        studies["local, tilted toys"] = n_tilted, toys_like(spectrum, data, *here, tilt=z, **like)
+        for name, places in (("tilted toys", everywhere), ("local, tilted toys", here)):
+            study = DiscoveryToys(**like, **places, tilt=z)
+            try:
+                study.block(stream_key(0), 0, np.zeros(0, study.dtype))  # prepare it
+            except InputError as error:
+                notes.append(f"{name}: {error}")
+            else:
+                studies[name] = n_tilted, study
     tables: dict[str, ToyTable] = {}
     for i, (name, (size, study)) in enumerate(studies.items()):
         tables[name] = run(
@@ -283,10 +345,11 @@ def global_significance(
             progress=progress and f"{progress}: {name}",
         )
         if not tables[name].complete:
+            notes.append("interrupted: fewer toys than were asked for")
             break
-    if len(tables["toys"]) < 2:
-        raise ToyError("interrupted before two toys were finished", tables["toys"])
-    return _compared(scanned, tables, _notes(tables, studies["toys"][1], data))
+    if np.count_nonzero(tables["toys"].ok) < 2:
+        raise ToyError("fewer than two toys are finished and fine: no global significance", tables["toys"])
+    return _compared(scanned, tables, levels, notes)
 
 
 class _Row(NamedTuple):
@@ -302,43 +365,30 @@ class _Row(NamedTuple):
     n_failed: float
 
 
-def _compared(scanned: Scan, tables: Mapping[str, ToyTable], notes: list[str]) -> GlobalSignificance:
+def _compared(
+    scanned: Scan, tables: Mapping[str, ToyTable], levels: tuple[float, ...], notes: list[str]
+) -> GlobalSignificance:
     """Put the methods side by side."""
-    z, p = scanned.best_z, scanned.best_p0
-    rows = {"local, asymptotic": _Row(p, p, p, z, z, z, 0, 0)}
+    z, p0 = scanned.best_z, scanned.best_p0
+    seen = z - _TIE * max(1.0, abs(z))
+    rows = {"local, asymptotic": _Row(p0, p0, p0, z, z, z, 0, 0)}
     for name in ("local, tilted toys", "toys", "tilted toys"):
-        if name not in tables or not len(tables[name]):
-            continue
-        table = tables[name]
-        if name == "toys":
-            plain = toy_p_value_of(table, "z", z)
-            rows[name] = _Row(
-                plain.p, plain.p_lower, plain.p_upper, plain.z, plain.z_lower, plain.z_upper, len(table), table.n_failed
-            )
-            continue
-        found = weighted_p_value(table["z"], z, table["log_weight"], failed=table.status != 0)
-        low, high = max(found.p - found.error, 0.0), min(found.p + found.error, 1.0)
-        rows[name] = _Row(found.p, low, high, found.z, found.z_lower, found.z_upper, len(table), table.n_failed)
-        if found.warning:
-            notes.append(f"{name}: {found.warning}")
-    field, levels = ("crossings", _LEVELS[1]) if scanned.widths is None else ("euler", _LEVELS[2])
-    counted = tables["toys"]["crossings" if scanned.widths is None else "euler"]
-    asymptotic = gross_vitells(counted[:, 0], levels[0]) if field == "crossings" else vitells_gross(counted, levels)
-    p, error = asymptotic.p_global(z)
-    low, high = max(p - error, 0.0), min(p + error, 1.0)
-    name = "up-crossings" if field == "crossings" else "Euler characteristic"
-    rows[name] = _Row(p, low, high, p_to_z(p), p_to_z(high), p_to_z(low), len(counted), tables["toys"].n_failed)
+        if name in tables and len(tables[name]):
+            rows[name] = _row_of(name, tables[name], seen, notes)
+    plain = tables["toys"]
+    counted = plain["crossings" if len(levels) == 1 else "euler"][plain.ok]
+    asymptotic = gross_vitells(counted, *levels) if len(levels) == 1 else vitells_gross(counted, levels)
+    (p, p_error), (z_global, z_error) = asymptotic.p_global(z), asymptotic.z_global(z)
+    ends = max(p - p_error, 0.0), min(p + p_error, 1.0), z_global, z_global - z_error, z_global + z_error
+    rows["up-crossings" if len(levels) == 1 else "Euler characteristic"] = _Row(p, *ends, len(counted), plain.n_failed)
+    failed = {name: table.n_failed for name, table in tables.items() if table.n_failed}
+    if failed:
+        shares = ", ".join(f"{count} of {len(tables[name])} {name}" for name, count in failed.items())
+        notes.append(f"{shares} failed: counted as at least as significant, left out of {tuple(rows)[-1]}")
     column = {name: np.array([getattr(row, name) for row in rows.values()], dtype=np.float64) for name in _Row._fields}
     return GlobalSignificance(
         methods=tuple(rows),
-        p=column["p"],
-        p_lower=column["p_lower"],
-        p_upper=column["p_upper"],
-        z=column["z"],
-        z_lower=column["z_lower"],
-        z_upper=column["z_upper"],
-        n_toys=column["n_toys"],
-        n_failed=column["n_failed"],
+        **column,
         z_local=z,
         position=scanned.best_position,
         width=math.nan if scanned.best_width is None else scanned.best_width,
@@ -349,15 +399,14 @@ def _compared(scanned: Scan, tables: Mapping[str, ToyTable], notes: list[str]) -
     )
 
 
-def _notes(tables: Mapping[str, ToyTable], study: DiscoveryToys, data: Any) -> list[str]:
-    """Return what a reader should know about the toys."""
-    notes = []
-    if not is_histogram(data):
-        notes.append(f"unbinned data were stood for by {len(study.contents)} bins in the toys")
-    failed = {name: table.n_failed for name, table in tables.items() if table.n_failed}
-    if failed:
-        shares = ", ".join(f"{count} of {len(tables[name])} {name}" for name, count in failed.items())
-        notes.append(f"{shares} failed and count as at least as significant")
-    if any(not table.complete for table in tables.values()):
-        notes.append("interrupted: fewer toys than were asked for")
-    return notes
+def _row_of(name: str, table: ToyTable, seen: float, notes: list[str]) -> _Row:
+    """Return what toys say, and note why they should not be believed."""
+    found: ToyPValue | WeightedPValue
+    if "log_weight" in (table.dtype.names or ()):
+        found = weighted_p_value_of(table, "z", seen)
+        if found.warning:
+            notes.append(f"{name}: {found.warning}")
+    else:
+        found = toy_p_value_of(table, "z", seen)
+    interval = found.p, found.p_lower, found.p_upper, found.z, found.z_lower, found.z_upper
+    return _Row(*interval, len(table), table.n_failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, interval, whole_number
-from hepstat.errors import FitError, InputError
+from hepstat.errors import FitError, InputError, ToyError
 from hepstat.execution import progress_bar
 from hepstat.fit import FitResult, fit, likelihood
+from hepstat.fit.data import take
 from hepstat.histogram import Histogram
 from hepstat.infer import GoodnessOfFit, fit_goodness
-from hepstat.search.elsewhere import GlobalSignificance, global_significance
-from hepstat.search.scan import Scan, refuse_start, scan, take
+from hepstat.search.elsewhere import LEAST_TOYS, GlobalSignificance, global_significance
+from hepstat.search.scan import Scan, refuse_start, scan
 from hepstat.seeds import Rng
 from hepstat.shapes import Spectrum
 from hepstat.types import Floats
 
 __all__ = ["Hunt", "default_positions", "hunt"]
+
+_log = logging.getLogger("hepstat.search")
 
 _POSITIONS = 61
 
@@ -46,7 +50,7 @@ class Hunt:
     blind : tuple of float or None
         Region that was left out.
     elsewhere : GlobalSignificance or None
-        Global significance of the highest bump, if toys were asked for.
+        Global significance of the highest bump, if toys were asked for and did not fail.
     """
 
     spectrum: Spectrum
@@ -190,7 +194,9 @@ def hunt(
             "spectrum", f"has {', '.join(spectrum.components)}", "Name its components signal and background"
         )
     data, w = take(data), None if weights is None else finite_array(weights, "weights")
-    if whole_number(toys, "toys") and (rng is None or blind is not None):
+    if toys:
+        whole_number(toys, "toys", at_least=LEAST_TOYS)
+    if toys and (rng is None or blind is not None):
         odd, why = ("rng", "is missing") if rng is None else ("toys", "are asked for a blinded search")
         raise InputError(odd, why, "Pass a seed, and toys only for data that are looked at")
     if blind is not None:
@@ -224,11 +230,12 @@ def hunt(
             f"The fit of signal and background failed ({final.status}): hold its width or mean, or try another range"
         )
     elsewhere = None
-    if toys:
-        assert rng is not None
-        elsewhere = global_significance(
-            scanned, held, data, weights=w, rng=rng, toys=toys, workers=workers, path=toys_path, progress=progress
-        )
+    if toys and rng is not None:
+        like: dict[str, Any] = {"weights": w, "workers": workers, "path": toys_path, "progress": progress}
+        try:
+            elsewhere = global_significance(scanned, held, data, rng=rng, toys=toys, **like)
+        except ToyError as error:  # the fits and the scan are worth keeping
+            _log.warning("no global significance: %s", error)
     return Hunt(spectrum, final, null, fit_goodness(final), scanned, None, elsewhere)
 
 

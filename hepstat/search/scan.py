@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array, finite_number, rising_edges
 from hepstat.errors import FitError, InputError
 from hepstat.fit import FitResult, fit, fit_many
-from hepstat.fit.data import is_histogram
+from hepstat.fit.data import take
 from hepstat.histogram import Histogram
 from hepstat.infer import q0, z_from_q0, z_to_log_p, z_to_p
 from hepstat.infer.significance import Q0_TOLERANCE
@@ -20,7 +20,7 @@ from hepstat.record import Record
 from hepstat.shapes import Constraint, Spectrum
 from hepstat.types import Bools, Floats
 
-__all__ = ["Grid", "Scan", "expected_scan", "refuse_start", "scan", "signed_significance", "take"]
+__all__ = ["Grid", "Scan", "expected_scan", "refuse_start", "scan", "signed_significance"]
 
 FINE_BINS = 400
 """Bins that stand for unbinned events in Asimov data sets and toys."""
@@ -284,7 +284,7 @@ class Grid:
         if "mean" not in names:
             raise InputError("signal", f"{signal!r} has no parameter 'mean'", "Scan a peak")
         low, high = spectrum.range
-        self.signal, self.n_signal = signal, f"n_{signal}"
+        self.given, self.signal, self.n_signal = spectrum, signal, f"n_{signal}"
         self.positions = finite_array(positions, "positions")
         self.widths = None if widths is None else finite_array(widths, "widths")
         outside = (self.positions < low) | (self.positions > high)
@@ -300,6 +300,10 @@ class Grid:
             if width not in names:
                 raise InputError("width_name", f"is {width!r}", f"The signal has {', '.join(names)}")
             self.places[f"{signal}_{width}"] = np.repeat(self.widths, self.positions.size)
+        elsewhere = {n for other in spectrum.components if other != signal for n in spectrum.names_of(other)}
+        shared = sorted(elsewhere & self.places.keys())
+        if shared:
+            raise InputError("spectrum", f"shares {shared[0]} with another component", "Scan what is the signal's own")
         constrained = {constraint.name for constraint in spectrum.constraints}
         held = [n for n in spectrum.names_of(signal) if n not in constrained and n not in self.places]
         # a constraint on what is scanned would count as evidence against the other places
@@ -329,15 +333,6 @@ def refuse_start(result: FitResult) -> None:
             "cannot describe the data at its starting values",
             "Change the values that are fixed or limited, or the range",
         )
-
-
-def take(data: Any) -> Histogram | Floats:
-    """Return anything with the UHI protocol as a Histogram, anything else as an array of events (n_events,)."""
-    if isinstance(data, Histogram):
-        return data
-    if is_histogram(data):
-        return Histogram.from_uhi(data)
-    return finite_array(data, "data")
 
 
 def _binning(data: Histogram | Floats, spectrum: Spectrum, weights: Floats | None) -> tuple[Floats, float]:

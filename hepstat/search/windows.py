@@ -12,15 +12,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hepstat.checks import finite_array, rising_edges, whole_number
+from hepstat.checks import finite_array, positive_number, rising_edges, whole_number
 from hepstat.errors import InputError
-from hepstat.fit.data import is_histogram
+from hepstat.fit.data import is_histogram, take
 from hepstat.fit.throwing import Thrower
 from hepstat.histogram import Histogram
 from hepstat.infer import ToyPValue, p_to_z, toy_p_value_of
 from hepstat.kernels.windows import scan_windows
 from hepstat.record import Record
-from hepstat.search.scan import take
 from hepstat.seeds import Key, Rng
 from hepstat.toys import ToyTable, run
 from hepstat.toys.study import PreparedStudy
@@ -78,7 +77,7 @@ class WindowScan(Record):
     def toys(self) -> WindowToys:
         """Return the study of `t` without signal: with `sidebands`, for as many counts as the data have on average."""
         scale = self.total / float(self.background.sum()) if self.sidebands and self.total > 0 else 1.0
-        return WindowToys(scale * self.background, self.widths, self.sidebands, self.gap, self.sign)
+        return WindowToys(self.background, self.widths, self.sidebands, self.gap, self.sign, scale=scale)
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> Self:
@@ -102,16 +101,17 @@ class WindowScan(Record):
         return f"WindowScan({self.low:.6g} to {self.high:.6g}: {counts}, {local})"
 
 
-@dataclass(frozen=True, eq=False)
 class WindowToys(PreparedStudy):
     """Study of the best window of Poisson counts: one record for each toy with `status`, `t`, `first` and `width`.
 
     Parameters
     ----------
     expected : array of shape (n_bins,)
-        Expectation from which counts are thrown, and with which they are compared.
+        Expectation with which counts are compared.
     widths, sidebands, gap, sign
         As in :func:`window_scan`.
+    scale : float
+        Counts are thrown from the expectation times this; with `sidebands` only its shape is compared.
 
     Raises
     ------
@@ -119,50 +119,51 @@ class WindowToys(PreparedStudy):
         If an argument cannot be used.
     """
 
-    expected: Floats
-    widths: Iterable[int] | None = None
-    sidebands: bool = False
-    gap: int = 0
-    sign: int = 1
-
     dtype: ClassVar[np.dtype[Any]] = np.dtype([("status", "i2"), ("t", "f8"), ("first", "i4"), ("width", "i4")])
     reasons: ClassVar[Mapping[int, str]] = {}  # nothing can fail
     chunk: ClassVar[int] = 4096
 
-    def __post_init__(self) -> None:
-        expected = finite_array(self.expected, "expected")
-        if (expected < 0).any():
-            raise InputError("expected", f"has {expected.min():g}", "Pass means of at least 0")
-        if not expected.sum() > 0:
+    def __init__(
+        self,
+        expected: ArrayLike,
+        widths: Iterable[int] | None = None,
+        sidebands: bool = False,
+        gap: int = 0,
+        sign: int = 1,
+        *,
+        scale: float = 1.0,
+    ) -> None:
+        self.expected = finite_array(expected, "expected").copy()
+        if (self.expected < 0).any():
+            raise InputError("expected", f"has {self.expected.min():g}", "Pass means of at least 0")
+        if not self.expected.sum() > 0:
             raise InputError("expected", "is 0 in all bins", "Pass a background")
-        if self.sign not in (1, -1):
-            raise InputError("sign", f"is {self.sign!r}", "Pass 1 for an excess, -1 for a deficit")
-        object.__setattr__(self, "expected", expected.copy())
-        object.__setattr__(self, "widths", _widths(self.widths, expected.size))
-        object.__setattr__(self, "sidebands", bool(self.sidebands))
-        object.__setattr__(self, "gap", whole_number(self.gap, "gap"))
-        object.__setattr__(self, "sign", int(self.sign))
+        if sign not in (1, -1):
+            raise InputError("sign", f"is {sign!r}", "Pass 1 for an excess, -1 for a deficit")
+        self.widths = _widths(widths, self.expected.size)
+        self.sidebands, self.gap, self.sign = bool(sidebands), whole_number(gap, "gap"), int(sign)
+        self.scale = positive_number(scale, "scale")
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types."""
         return {
             "name": "WindowToys",
             "expected": self.expected.tolist(),
-            "widths": list(self.widths or ()),
+            "widths": list(self.widths),
             "sidebands": self.sidebands,
             "gap": self.gap,
             "sign": self.sign,
+            "scale": self.scale,
         }
 
     def block(self, key: Key, first: int, out: NDArray[Any]) -> None:
-        """Fill out (n,) with the records of toys first ... first + n."""
+        """Fill out (n,), zeros at first, with the records of toys `first`, ``first + 1``, ..."""
         counts, _, _ = self._thrower.throw(key, first, out.size)
-        out["status"] = 0
         out["t"], out["first"], out["width"] = self._scan(counts)
 
     @cached_property
     def _thrower(self) -> Thrower:
-        return Thrower.plain(self.expected)
+        return Thrower.plain(self.scale * self.expected)
 
     def scan(self, counts: ArrayLike) -> tuple[Floats, Ints, Ints]:
         """Return t, first bin and number of bins of the best window (n,) of every row of counts (n, n_bins).
@@ -254,7 +255,7 @@ def window_scan(
         z=float(p_to_z(log_p=-t)),
         background=study.expected,
         total=float(counts.sum()),
-        widths=tuple(study.widths or ()),
+        widths=study.widths,
         sidebands=study.sidebands,
         gap=study.gap,
         sign=study.sign,

@@ -260,7 +260,7 @@ def _locked(folder: Path) -> IO[bytes]:
     lock = open(folder / ".lock", "wb")  # noqa: SIM115
     if fcntl is not None:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike lockf it keeps other threads out, too
         except (BlockingIOError, PermissionError):
             lock.close()
             raise InputError("path", f"{str(folder)!r} is in use by another run", "Wait for it to end") from None

@@ -160,9 +160,9 @@ class FunctionStudy(_Described):
 
     Notes
     -----
-    :meth:`describe` holds a digest of the function: its bytecode, constants, defaults, and the numbers, text and arrays
-    that a closure holds, so that an edited function is noticed. Functions that it calls, global variables and
-    other objects are not in it; name in `config` what matters of them.
+    :meth:`describe` holds a digest of the function: its bytecode, constants, defaults, and what a closure holds, so
+    that an edited function is noticed. Functions that it calls by name and global variables are not in it; put into
+    `config` what matters of them.
     """
 
     def __init__(
@@ -207,14 +207,14 @@ class FunctionStudy(_Described):
             names, values = tuple(value), tuple(value.values())
             fits = {*names, "status"} == {*self._order, "status"} and {*self._order} <= {*names}
         else:
-            names, values = self._order, value if isinstance(value, tuple) else (value,)
+            names, values = self._order, tuple(value) if isinstance(value, tuple | list) else (value,)
             fits = len(names) == len(values)
         try:
             if not fits:
                 raise ValueError(f"not the fields {', '.join(self._order)}")
             for name, entry in zip(names, values, strict=True):
                 out[name] = entry
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             shown = f"returned {value!r}, which does not fit the fields ({error})"
             raise InputError("function", shown, "Return a mapping, a tuple, or for one field its value") from None
 
@@ -274,6 +274,10 @@ class PreparedStudy:
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        fields = ", ".join(np.dtype(self.dtype).names or ())  # type: ignore[attr-defined]
+        return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the attributes without what was prepared."""

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from hepstat import __version__
 from hepstat.cli import main
-from hepstat.search import demo_events
+from hepstat.search import DiscoveryToys, GlobalSignificance, demo_events
 from hepstat.search.demo import DEMO_SEED
 
 MODEL = ["--background", "poly-log-exponential", "--signal", "gaussian", "--width", "2.4"]
@@ -72,7 +72,9 @@ def test_results_of_the_demonstration(demo):
         "goodness",
         "blinded",
         "scan",
+        "global",
     }
+    assert entries["global"] is None
     assert entries["schema"] == "hepstat-search-1"
     assert entries["hepstat"] == __version__
     assert entries["command"][1:3] == ["search", "--demo"]
@@ -123,6 +125,111 @@ def test_blinding(tmp_path, events_file):
     assert "n_signal" not in entries["fit"]["names"]
     assert not (tmp_path / "p0.png").exists()
     assert "nothing there was looked at" in result.output
+
+
+def _global(folder):
+    return json.loads((folder / "results.json").read_text())["global"]
+
+
+FEW = ["--scan", "140", "160", "2"]
+
+
+@pytest.fixture(scope="module")
+def with_toys(tmp_path_factory):
+    """Outcome of the demonstration with 300 toys, and the folder it wrote."""
+    out = tmp_path_factory.mktemp("toys") / "out"
+    return _run("search", "--demo", *FEW, "--toys", 300, "--out", out), out
+
+
+def test_toys(with_toys):
+    """A third table, and the global significance in the summary and the results."""
+    result, out = with_toys
+    assert result.exit_code == 0, result.output
+    assert "How sure?" in result.stdout
+    assert "by toys" in result.stdout
+    assert "not corrected" not in result.stdout
+    entries = json.loads((out / "results.json").read_text())
+    assert entries["seed"] == DEMO_SEED
+    overall = GlobalSignificance.from_dict(entries["global"])
+    assert overall.z_local == entries["scan"]["best"]["z"]
+    assert overall.n_toys.tolist() == [0, 300, 300, 300, 300]
+    assert 2.0 < overall.z_global < overall.z_local
+    assert overall.complete
+
+
+def test_toys_depend_on_the_seed_alone(tmp_path, with_toys, events_file):
+    """Two workers give the same; the file has the demonstration's events, and its seed is 1 unless given."""
+    _run("search", "--demo", *FEW, "--toys", 300, "--workers", 2, "--out", tmp_path / "a")
+    assert _global(tmp_path / "a") == _global(with_toys[1])
+    file = ["search", events_file, "--column", "M", *RANGE, *MODEL, "--bins", 36, *FEW, "--toys", 300]
+    for name, seed in (("b", ["--seed", DEMO_SEED]), ("c", []), ("d", ["--seed", 1]), ("e", ["--seed", 0])):
+        result = _run(*file, *seed, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    assert _global(tmp_path / "b") == _global(with_toys[1])
+    assert _global(tmp_path / "c") == _global(tmp_path / "d") != _global(tmp_path / "b")
+    assert _global(tmp_path / "e") != _global(tmp_path / "d")
+    assert json.loads((tmp_path / "c" / "results.json").read_text())["seed"] == 1
+
+
+def test_toys_are_kept_and_continued(tmp_path, with_toys):
+    """A folder with fewer is filled up, one that is full only read, one of another search refused."""
+    command = ["search", "--demo", *FEW, "--keep-toys", tmp_path / "kept", "--out", tmp_path / "out"]
+    assert _run(*command, "--toys", 120).exit_code == 0
+    files = {file.name for file in (tmp_path / "kept" / "toys").glob("*.npy")}
+    assert _run(*command, "--toys", 300).exit_code == 0
+    assert _global(tmp_path / "out") == _global(with_toys[1])
+    assert files < {file.name for file in (tmp_path / "kept" / "toys").glob("*.npy")}
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "kept").rglob("*.npy")}
+    assert _run(*command, "--toys", 300).exit_code == 0
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "kept").rglob("*.npy")} == before
+    _expect_one_line(_run(*command, "--toys", 300, "--width", "3"), "config.")
+
+
+def test_interrupted_toys(tmp_path, with_toys, monkeypatch):
+    """Exit code 130 after everything is written; toys that were kept are continued."""
+    command = ["search", "--demo", *FEW, "--toys", 300, "--keep-toys", tmp_path / "kept", "--out", tmp_path / "out"]
+
+    def interrupted(self, key, first, out):
+        if self.tilt is not None and len(out):
+            raise KeyboardInterrupt
+        block(self, key, first, out)
+
+    block = DiscoveryToys.block
+    monkeypatch.setattr(DiscoveryToys, "block", interrupted)
+    result = _run(*command)
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    overall = _global(tmp_path / "out")
+    assert overall["complete"] is False
+    assert any("interrupted" in note for note in overall["notes"])
+    assert (tmp_path / "out" / "p0.png").exists()
+    monkeypatch.setattr(DiscoveryToys, "block", block)
+    assert _run(*command).exit_code == 0
+    assert _global(tmp_path / "out") == _global(with_toys[1])
+
+
+def test_interrupted_before_any_toy(tmp_path, monkeypatch):
+    """What else was found is written, and a line says that there is no more."""
+
+    def interrupted(self, key, first, out):
+        if len(out):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(DiscoveryToys, "block", interrupted)
+    result = _run("search", "--demo", *FEW, "--toys", 300, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "there is no global significance" in result.stderr
+    assert "Traceback" not in result.output
+    assert _global(tmp_path) is None
+    assert "not corrected for looking elsewhere" in result.stdout
+
+
+def test_toys_of_unbinned_events(tmp_path, events_file):
+    """With weights, and a note on the bins that stand for them."""
+    arguments = ["--column", "M", "--weights", "w", *RANGE, *MODEL, "--unbinned", *FEW, "--toys", 100]
+    result = _run("search", events_file, *arguments, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert any("400 bins" in note for note in _global(tmp_path)["notes"])
 
 
 def test_an_event_at_the_upper_limit_counts(tmp_path):
@@ -197,7 +304,12 @@ def _expect_one_line(result, message):
         (["--blind", "132", "168"], "no events in the fitted bins"),
         (["--workers", "0"], "workers: is 0"),
         (["--demo"], "--demo makes its own"),
-        (["--seed", "3"], "--seed: is 3, but only --demo uses one"),
+        (["--seed", "3"], "--seed: is 3, but only --demo and --toys use one"),
+        (["--toys", "50"], "toys: is 50"),
+        (["--toys", "-1"], "toys: is -1"),
+        (["--toys", "200", "--seed", "-1"], "--seed: is -1"),
+        (["--toys", "200", "--blind", "144", "156"], "--toys: is 200, but --blind is given"),
+        (["--keep-toys", "here"], "--keep-toys: is 'here', but --toys is not given"),
     ],
 )
 def test_bad_options(tmp_path, events_file, arguments, message):
@@ -217,7 +329,7 @@ def test_bad_options(tmp_path, events_file, arguments, message):
         (["nowhere.csv", *RANGE, *MODEL], "'nowhere.csv' does not exist"),
         (["nowhere.xyz", *RANGE, *MODEL], "not a known kind of file"),
         (["nowhere.csv"], "--range: is not given"),
-        (["nowhere.csv", "--seed", "0"], "--seed: is 0, but only --demo uses one"),
+        (["nowhere.csv", "--seed", "0"], "--seed: is 0, but only --demo and --toys use one"),
         (["nowhere.csv", "--unbinned", "--blind", "1", "2"], "--blind: is (1.0, 2.0), but --unbinned is given"),
         (["nowhere.csv", "--unbinned", "--bins", "9"], "--bins: is 9, but --unbinned is given"),
         (["--demo", "--unbinned", "--blind", "144", "156"], "--blind: is (144.0, 156.0), but --unbinned"),

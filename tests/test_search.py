@@ -12,17 +12,19 @@ from hepstat.events import read_column
 from hepstat.fit import fit
 from hepstat.histogram import Histogram, Regular
 from hepstat.search import (
+    DiscoveryToys,
     Scan,
     background_shape,
     default_positions,
     demo_events,
     demo_spectrum,
     expected_scan,
+    global_significance,
     hunt,
     scan,
     signal_shape,
 )
-from hepstat.search.report import results
+from hepstat.search.report import results, summary_table
 from hepstat.shapes import Exponential, ExpPolynomial, Gaussian, Spectrum
 
 POSITIONS = np.arange(135.0, 165.5, 1.0)
@@ -227,6 +229,81 @@ def test_a_search_ends_in_the_highest_bump(events):
     json.dumps(entries, allow_nan=False)
     assert "best at" in repr(found)
     assert found.chosen_by_data == ("signal_mean",)
+
+
+def test_a_search_with_toys(events, tmp_path):
+    """The global significance is that of its scan; neither workers nor a folder that is continued change a digit."""
+    arguments = {"positions": POSITIONS, "toys": 300}
+    found = hunt(demo_spectrum(), _binned(events), rng=5, **arguments)
+    overall = found.elsewhere
+    assert overall.z_local == found.scan.best_z
+    assert overall.position == found.scan.best_position
+    assert overall.z_global < overall.z_local
+    assert overall.n_toys.tolist() == [0, 300, 300, 300, 300]
+    alone = global_significance(found.scan, demo_spectrum(), _binned(events), rng=5, toys=300)
+    np.testing.assert_allclose(alone.p, overall.p, rtol=0.02)
+    hunt(demo_spectrum(), _binned(events), rng=5, toys_path=tmp_path, **{**arguments, "toys": 100})
+    again = hunt(demo_spectrum(), _binned(events), rng=5, toys_path=tmp_path, workers=2, **arguments)
+    assert again.elsewhere.to_json() == overall.to_json()
+    other = hunt(demo_spectrum(), _binned(events), rng=6, **arguments)
+    assert other.elsewhere.p_global != overall.p_global
+    entries = results(found, source={}, model={})
+    assert entries["global"] == json.loads(json.dumps(overall.to_dict(), allow_nan=False))
+    assert results(hunt(demo_spectrum(), _binned(events), positions=POSITIONS), source={}, model={})["global"] is None
+
+
+def test_a_search_outlives_its_toys(events, monkeypatch, caplog):
+    """Stopped before there are any, it still has its fits and its scan, and a warning."""
+
+    def interrupted(self, key, first, out):
+        if len(out):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(DiscoveryToys, "block", interrupted)
+    found = hunt(demo_spectrum(), _binned(events), positions=POSITIONS, toys=300, rng=5)
+    assert found.elsewhere is None
+    assert found.scan.best_z > 3
+    assert "no global significance: fewer than two toys are finished and fine" in caplog.text
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_unbinned_search_with_toys(events, weighted):
+    """Bins stand for the events; weights of 2 are the same events twice."""
+    weights = np.full(events.size, 2.0) if weighted else None
+    found = hunt(demo_spectrum(), events, positions=POSITIONS[::5], weights=weights, toys=200, rng=5)
+    assert any("400 bins" in note for note in found.elsewhere.notes)
+    plain = hunt(demo_spectrum(), events, positions=POSITIONS[::5], toys=200, rng=5)
+    np.testing.assert_allclose(found.elsewhere.p, plain.elsewhere.p, rtol=0.1)
+
+
+def test_a_floating_position_is_accounted_for_by_toys(events):
+    """The summary names what else the data chose, and how the global number was found."""
+    free = Spectrum({"signal": Gaussian(), "background": background_shape("poly-log-exponential")}, (132.0, 168.0))
+    found = hunt(free.fix(signal_sigma=2.4), _binned(events), toys=200, rng=5)
+    cells = dict(zip(*(list(column.cells) for column in summary_table(found).columns), strict=True))
+    overall = found.elsewhere
+    shown = f"{overall.z_global:.2f} (p = {overall.p_global:.3g}, by {overall.best_method})"
+    assert cells["global significance"] == shown
+    without = hunt(free.fix(signal_sigma=2.4), _binned(events))
+    cells = dict(zip(*(list(column.cells) for column in summary_table(without).columns), strict=True))
+    assert cells["global significance"] == "not corrected for looking elsewhere (--toys); mean chosen by the data"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"toys": 200}, "rng: is missing"),
+        ({"toys": 200, "rng": 5, "blind": (144.0, 156.0)}, "toys: are asked for a blinded search"),
+        ({"toys": -1, "rng": 5}, "toys: is -1"),
+        ({"toys": 0.5, "rng": 5}, "toys: is 0.5"),
+        ({"toys": 50, "rng": 5}, "toys: is 50"),
+        ({"toys": 200, "rng": "five"}, "rng: is 'five'"),
+    ],
+)
+def test_what_a_search_with_toys_refuses(events, change, message):
+    """Each names the argument."""
+    with pytest.raises(InputError, match=f"^{message}"):
+        hunt(demo_spectrum(), _binned(events), positions=[150.0], **change)
 
 
 def test_a_blinded_search_looks_nowhere(events):

@@ -1,5 +1,7 @@
 """Spectra: names, what floats, what is shared and constrained, expectations and samples."""
 
+import json
+import pickle
 from typing import Any
 
 import naive_fit as naive
@@ -11,7 +13,18 @@ from hypothesis import strategies as st
 
 from hepstat.errors import InputError
 from hepstat.histogram import Histogram, Regular
-from hepstat.shapes import Exponential, Gaussian, Polynomial, Spectrum, Template, Voigt
+from hepstat.shapes import (
+    Bernstein,
+    CustomShape,
+    Exponential,
+    Gaussian,
+    PolyLogExponential,
+    Polynomial,
+    Shape,
+    Spectrum,
+    Template,
+    Voigt,
+)
 
 LIMITS = (132.0, 168.0)
 EDGES = np.linspace(*LIMITS, 37)
@@ -164,6 +177,68 @@ def test_yields_are_linear(n_signal: float, n_background: float, mean: float) ->
     np.testing.assert_allclose(both, parts[0] + parts[1], rtol=1e-12, atol=1e-12)
     twice = spectrum.expected(EDGES, {**values, "n_signal": 2 * n_signal, "n_background": 2 * n_background})
     np.testing.assert_allclose(twice, 2.0 * both, rtol=1e-12, atol=1e-300)
+
+
+def described() -> dict[str, Spectrum]:
+    """Return spectra that differ from the first in one thing each."""
+    base = two_peaks()
+    filled = Histogram(Regular(4, *LIMITS)).fill([140.0, 150.0, 150.0])
+    other = Histogram(Regular(4, *LIMITS)).fill([140.0, 140.0, 150.0])
+
+    def with_background(shape: Shape) -> Spectrum:
+        return Spectrum({**base.components, "background": shape}, LIMITS)
+
+    return {
+        "": base,
+        "range": Spectrum(base.components, (131.0, 168.0)).start(**base.values),
+        "name": Spectrum({"left": Gaussian(140.0, 2.0), **dict(list(base.components.items())[1:])}, LIMITS),
+        "order": Spectrum(dict(reversed(base.components.items())), LIMITS).start(**base.values),
+        "value": base.start(low_mean=141.0),
+        "yield": base.start(n_low=101.0),
+        "fixed": base.fix("low_mean"),
+        "lower": base.limit(low_mean=(130.0, np.inf)),
+        "upper": base.limit(low_mean=(-np.inf, 160.0)),
+        "shared": base.share("low_sigma", "high_sigma"),
+        "shared the other way": base.share("high_sigma", "low_sigma"),
+        "gaussian": base.constrain_gaussian("low_mean", 140.0, 1.0),
+        "centre": base.constrain_gaussian("low_mean", 140.5, 1.0),
+        "width": base.constrain_gaussian("low_mean", 140.0, 2.0),
+        "log-normal": base.constrain_log_normal("low_mean", 140.0, 2.0),
+        "poisson": base.constrain_poisson("low_mean", 140, 1.0),
+        "family": with_background(Bernstein(1)),
+        "degree": with_background(Polynomial(2)),
+        "energy": with_background(PolyLogExponential()),
+        "another energy": with_background(PolyLogExponential(energy=8_000.0)),
+        "template": with_background(Template(filled)),
+        "contents": with_background(Template(other)),
+        "function": with_background(CustomShape(lambda x, a: np.exp(-a * x), {"a": 0.02})),
+        "edited function": with_background(CustomShape(lambda x, a: np.exp(-a * x * 1.01), {"a": 0.02})),
+        "resolution": with_background(CustomShape(lambda x, a: np.exp(-a * x), {"a": 0.02}, resolution=0.5)),
+    }
+
+
+def test_descriptions() -> None:
+    """In JSON types; they differ with whatever a fit may notice, and are the same for the same arguments."""
+    texts = {name: json.dumps(spectrum.describe(), allow_nan=False) for name, spectrum in described().items()}
+    assert len(set(texts.values())) == len(texts)
+    assert {name: json.dumps(spectrum.describe()) for name, spectrum in described().items()} == texts
+    spectrum = described()["gaussian"]
+    spectrum.expected(EDGES)
+    spectrum.sample(rng=1)
+    assert json.dumps(spectrum.describe()) == texts["gaussian"]
+    copied = pickle.loads(pickle.dumps(described()["template"]))
+    assert json.dumps(copied.describe()) == texts["template"]
+
+
+def test_description_of_a_shape() -> None:
+    """Its kind, what it was made with, and its parameters with value and limits."""
+    assert Gaussian(150.0, 2.4).describe() == {
+        "shape": "Gaussian",
+        "parameters": {"mean": [150.0, None, None], "sigma": [2.4, Gaussian().parameters[1].lower, None]},
+    }
+    energies = [PolyLogExponential(energy=energy).describe() for energy in (8e3, 13e3)]
+    assert energies[0] != energies[1]
+    assert energies[0]["energy"] == 8e3
 
 
 BAD: dict[str, tuple[Any, str]] = {

@@ -1,4 +1,4 @@
-"""A digest of a function's code, by which an edited function is noticed."""
+"""Digests by which an edited function, or other numbers, are noticed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["code_digest"]
+__all__ = ["code_digest", "numbers_digest"]
 
 
 def code_digest(function: Any) -> str:
@@ -24,6 +25,14 @@ def code_digest(function: Any) -> str:
     digest = hashlib.sha256()
     for part in _parts(function, set()):
         digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def numbers_digest(*arrays: NDArray[Any]) -> str:
+    """Return 16 hexadecimal digits that change with any bit of the arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 

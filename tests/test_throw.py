@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from hepstat.fit.throwing import Thrower, auxiliary_of
-from hepstat.infer import tilted_means
+from hepstat.fit.throwing import LARGEST_TABULATED, Thrower, auxiliary_of, tabulate
+from hepstat.infer import Tilts, tilted_means
 from hepstat.kernels.constraints import GAUSSIAN, LOG_NORMAL, POISSON
-from hepstat.kernels.throw import GUIDE, LARGEST_TABULATED, Auxiliary, tabulate
+from hepstat.kernels.throw import GUIDE, Auxiliary
 from hepstat.seeds import stream_key, toy_generator
 from hepstat.shapes import Exponential, Gaussian, Spectrum
 
@@ -113,12 +113,18 @@ def test_the_stream_of_a_toy() -> None:
         np.testing.assert_allclose(centres[0], [-3.0 + 0.5 * normal[0], 40.0 * 1.3 ** normal[1]], rtol=1e-12)
 
 
+def tilted_thrower(tilts: Tilts, scale: np.ndarray, auxiliary: Auxiliary) -> Thrower:
+    """Return what throws from tilted means."""
+    arrays = tilts.means, tilts.probabilities, tilts.slopes, tilts.offsets
+    return Thrower.mixture(*arrays, scale=scale, auxiliary=auxiliary)
+
+
 def mixture() -> tuple[Thrower, np.ndarray]:
     """Return a mixture of tilts with a bin that expects nothing, and its first means."""
     means = np.append(40.0 * np.exp(-0.1 * np.arange(12)), 0.0)
     signals = np.exp(-0.5 * (np.arange(13) - np.array([[2.0], [8.0]])) ** 2)
     tilts = tilted_means(means, signals, means[None, :], 3.0)
-    return Thrower.mixture(tilts.means, tilts.probabilities, np.ones(13), MEASURED), means
+    return tilted_thrower(tilts, np.ones(13), MEASURED), means
 
 
 @pytest.mark.parametrize("kind", ["tabulated", "large", "mixture"])
@@ -171,7 +177,7 @@ def test_weighted_contents() -> None:
     for column, mean in zip(np.round(counts).T, (contents * scale)[used], strict=True):
         assert frequency_p_value(column, mean) >= LEAST_P
     tilts = tilted_means(contents * scale, np.ones((1, 4)) * scale, None, 2.0)
-    tilted, _, _ = Thrower.mixture(tilts.means, tilts.probabilities, scale, NOTHING).throw(KEY, 0, N)
+    tilted, _, _ = tilted_thrower(tilts, scale, NOTHING).throw(KEY, 0, N)
     assert not tilted[:, 2].any()
     assert (tilted[:, used].mean(axis=0) > contents[used]).all()
 
@@ -196,7 +202,7 @@ def test_weights_of_a_mixture() -> None:
 def test_weights_reach_the_tail() -> None:
     """One bin without nuisances: P(n >= 60 | 20), about 1e-12, to a few per cent."""
     tilts = tilted_means([20.0], [[1.0]], None, 8.9)
-    counts, _, log_weights = Thrower.mixture(tilts.means, tilts.probabilities, np.ones(1), NOTHING).throw(KEY, 0, N)
+    counts, _, log_weights = tilted_thrower(tilts, np.ones(1), NOTHING).throw(KEY, 0, N)
     found = np.exp(log_weights) * (counts[:, 0] >= 60)
     truth = scipy.stats.poisson.sf(59, 20.0)
     assert abs(found.mean() / truth - 1) < 4 * found.std() / found.mean() / math.sqrt(N)

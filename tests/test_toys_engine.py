@@ -10,15 +10,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from toy_studies import FIELDS, all_records, compiled_study, count, fill, moody, plain_study, same_bits
+from toy_studies import FIELDS, all_records, compiled_study, count, fill, moody, plain_study, same_bits, search_study
 
 from hepstat import execution, seeds
+from hepstat.digest import code_digest
 from hepstat.errors import InputError, ToyError
 from hepstat.kernels import philox, random
 from hepstat.toys import RAISED, BlockStudy, FunctionStudy, merge_toys, run
-from hepstat.digest import code_digest
 
-STUDIES = [plain_study, compiled_study]
+STUDIES = [plain_study, compiled_study, search_study]
 
 
 @pytest.fixture(scope="module")

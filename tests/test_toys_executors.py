@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_studies import all_records, compiled_study, deadly, moody, plain_study, same_bits, slow_study
+from toy_studies import all_records, compiled_study, deadly, moody, plain_study, same_bits, search_study, slow_study
 
 from hepstat.environment import environment
 from hepstat.errors import InputError, ToyError
@@ -52,7 +52,7 @@ def client(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [plain_study, compiled_study])
+@pytest.mark.parametrize("make", [plain_study, compiled_study, search_study])
 @pytest.mark.parametrize("chunk", [13, 100])
 def test_processes_change_no_bit(pool, make, chunk, tmp_path):
     """In memory or in a folder; the pool is left running."""
@@ -65,7 +65,7 @@ def test_processes_change_no_bit(pool, make, chunk, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [plain_study, compiled_study])
+@pytest.mark.parametrize("make", [plain_study, compiled_study, search_study])
 @pytest.mark.parametrize("chunk", [13, 100])
 def test_dask_changes_no_bit(client, make, chunk):
     """Neither do its workers."""

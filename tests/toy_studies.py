@@ -8,6 +8,7 @@ import numpy as np
 from hepstat.kernels.options import kernel
 from hepstat.kernels.philox import STATE_SIZE, seek
 from hepstat.kernels.random import normal, poisson
+from hepstat.search import DiscoveryToys, demo_spectrum
 from hepstat.toys import BlockStudy, FunctionStudy
 
 FIELDS = [("z", float), ("n", int)]
@@ -51,6 +52,11 @@ def fill(key0, key1, first, out):
         record["n"] = poisson(state, 3.0)
         if record["n"] > 6:
             record["status"] = 7
+
+
+def search_study():
+    """Return toys of a search, thrown and fitted in kernels."""
+    return DiscoveryToys(demo_spectrum(), np.linspace(132, 168, 37), [145.0, 150.0, 155.0], tilt=3.0, levels=[0.5])
 
 
 def plain_study(**changes):

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from scipy.special import pdtr
 
 from hepstat.kernels import throw
 from hepstat.kernels.constraints import KINDS
@@ -11,7 +13,11 @@ from hepstat.seeds import Key
 from hepstat.shapes.spectrum import Spectrum
 from hepstat.types import Floats
 
-__all__ = ["Thrower", "auxiliary_of"]
+__all__ = ["LARGEST_TABULATED", "Thrower", "auxiliary_of", "tabulate"]
+
+LARGEST_TABULATED = 20_000.0
+"""Largest mean whose distribution is tabulated: 3,000 entries."""
+_REACH = 9.5  # standard deviations that a table covers, beyond which the probability is below 1e-20
 
 
 @dataclass(frozen=True)
@@ -45,32 +51,36 @@ class Thrower:
         means = np.ascontiguousarray(contents * scale)
         bins = len(means)
         one = np.ones(1), np.zeros((1, bins)), np.zeros(1)
-        source = throw.Source(means[None, :], *one, _per_count(scale), throw.tabulate(means))
+        source = throw.Source(means[None, :], *one, _per_count(scale), tabulate(means))
         return cls(source, auxiliary or throw.Auxiliary(np.empty(0, np.int64), np.empty(0), np.empty(0)))
 
     @classmethod
-    def mixture(cls, means: Floats, probabilities: Floats, scale: Floats, auxiliary: throw.Auxiliary) -> "Thrower":
+    def mixture(
+        cls,
+        means: Floats,
+        probabilities: Floats,
+        slopes: Floats,
+        offsets: Floats,
+        *,
+        scale: Floats,
+        auxiliary: throw.Auxiliary,
+    ) -> "Thrower":
         """Throw from a mixture of expectations; log weights lead back to the first of them.
 
         Parameters
         ----------
-        means : (components, bins)
-            Expected effective events; in bins where the first are 0 the others are too.
-        probabilities : (components,)
+        means, slopes : (components, bins)
+            Expected effective events, and the logarithms of their ratios to the first.
+        probabilities, offsets : (components,)
+            Of the components, and the sums over the bins of their means less those of the first.
         scale : (bins,)
         auxiliary : Auxiliary
         """
-        means = np.ascontiguousarray(means)
-        used = means[0] > 0
-        slopes = np.zeros_like(means)
-        slopes[:, used] = np.log(means[:, used] / means[0, used])
-        offsets = (means - means[0]).sum(axis=1)
-        none = throw.Tables(np.zeros(1, np.int64), np.empty(0), np.empty(0), np.empty((0, throw.GUIDE), np.int64))
-        cumulative = np.cumsum(probabilities)
-        return cls(throw.Source(means, cumulative, slopes, offsets, _per_count(scale), none), auxiliary)
+        rows = np.ascontiguousarray(means), np.cumsum(probabilities), np.ascontiguousarray(slopes), offsets
+        return cls(throw.Source(*rows, _per_count(scale), tabulate(np.empty(0))), auxiliary)
 
     def throw(self, key: Key, first: int, n: int) -> tuple[Floats, Floats, Floats]:
-        """Throw toys first ... first + n.
+        """Throw toys `first`, ``first + 1``, ...
 
         Returns
         -------
@@ -97,3 +107,19 @@ def auxiliary_of(spectrum: Spectrum, truth: Mapping[str, float]) -> throw.Auxili
 
 def _per_count(scale: Floats) -> Floats:
     return np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
+
+
+def tabulate(means: Floats) -> throw.Tables:
+    """Return tables of the cumulative distribution of Poisson means (bins,), empty ones if a mean is too large."""
+    if not len(means) or means.max() > LARGEST_TABULATED:
+        return throw.Tables(np.zeros(1, np.int64), np.empty(0), np.empty(0), np.empty((0, throw.GUIDE), np.int64))
+    reach = _REACH * np.sqrt(means)
+    lowest = np.maximum(0.0, np.floor(means - reach))
+    lengths = (np.ceil(means + reach + 45.0) - lowest).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    counts = np.arange(starts[-1]) - np.repeat(starts[:-1] - lowest, lengths)
+    cumulative = np.where(np.repeat(means, lengths) > 0, pdtr(counts, np.repeat(means, lengths)), 1.0)
+    cumulative[starts[1:] - 1] = 2.0  # the search ends here at the latest
+    steps = np.arange(throw.GUIDE) / throw.GUIDE
+    guide = [start + np.searchsorted(cumulative[start:stop], steps, side="right") for start, stop in pairwise(starts)]
+    return throw.Tables(starts, lowest, cumulative, np.array(guide, dtype=np.int64))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import rising_edges
+from hepstat.digest import numbers_digest
 from hepstat.errors import InputError
 from hepstat.fit.compiled import Compiled, compile_spectrum
 from hepstat.fit.data import check_enough_bins
@@ -74,10 +75,11 @@ class FitToys(PreparedStudy):
             "spectrum": self.spectrum.describe(),
             "model": self.model.describe(),
             "edges": plain(self.edges),
+            "numbers": numbers_digest(self._contents, expected_contents(self.model, self.edges)),
         }
 
     def block(self, key: Key, first: int, out: np.ndarray) -> None:
-        """Fill out (n,) with the records of toys first ... first + n."""
+        """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
         compiled, thrower = self._compiled
         counts, centres, _ = thrower.throw(key, first, len(out))
         records = empty_records(len(out), len(self.model.names), covariance=True)
@@ -109,10 +111,11 @@ def expected_contents(
     InputError
         If the edges do not cover the spectrum's range, or contents are negative or all zero.
     """
-    if not np.allclose(edges[[0, -1]], spectrum.range):
+    low, high = spectrum.range
+    if np.abs(edges[[0, -1]] - (low, high)).max() > 1e-9 * (high - low):
         raise InputError("edges", f"go from {edges[0]:g} to {edges[-1]:g}", f"Let them cover {spectrum.range}")
     contents = spectrum.expected(edges, values)
-    low = float(contents.min())
-    if low < -1e-9 * float(np.abs(contents).max()) or not contents.max() > 0:
-        raise InputError(name, f"expects {low:g} events in a bin", "Start it where it expects events everywhere")
+    least = float(contents.min())
+    if least < -1e-9 * float(np.abs(contents).max()) or not contents.max() > 0:
+        raise InputError(name, f"expects {least:g} events in a bin", "Start it where it expects events everywhere")
     return np.maximum(contents, 0.0)

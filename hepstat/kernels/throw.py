@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from hepstat.kernels.constraints import GAUSSIAN, LOG_NORMAL
 from hepstat.kernels.options import kernel
 from hepstat.kernels.philox import STATE_SIZE, State, seek
-from hepstat.kernels.random import categorical, fill_uniform, log_poisson, normal, poisson
+from hepstat.kernels.random import categorical, fill_uniform, normal, poisson
 
-__all__ = ["LARGEST_TABULATED", "Auxiliary", "Source", "Tables", "tabulate", "throw_bins"]
+__all__ = ["GUIDE", "Auxiliary", "Source", "Tables", "throw_bins"]
 
 Array = NDArray[np.float64]
 
 GUIDE = 256  # first guesses for each bin
-LARGEST_TABULATED = 20_000.0  # largest mean whose distribution is tabulated: 3,000 entries
-_REACH = 9.5  # standard deviations that a table covers, beyond which the probability is below 1e-20
 
 
 class Tables(NamedTuple):
@@ -78,46 +76,6 @@ class Auxiliary(NamedTuple):
     kind: NDArray[np.int64]
     value: Array
     width: Array
-
-
-@kernel
-def _span(mean: float) -> tuple[int, int]:
-    """Return the first count and the number of counts that a table of this mean covers."""
-    reach = _REACH * math.sqrt(mean)
-    low = max(0.0, math.floor(mean - reach))
-    return int(low), int(math.ceil(mean + reach + 45.0) - low)
-
-
-@kernel
-def tabulate(means: Array) -> Tables:
-    """Return the tables of means (bins,), or empty ones if a mean is above LARGEST_TABULATED."""
-    n = means.shape[0]
-    starts, lowest = np.zeros(n + 1, np.int64), np.zeros(n)
-    fits = True
-    for b in range(n):
-        fits = fits and means[b] <= LARGEST_TABULATED
-    if not fits:
-        return Tables(starts[:1], lowest[:0], np.empty(0), np.empty((0, GUIDE), np.int64))
-    for b in range(n):
-        first, count = _span(means[b])
-        lowest[b] = first
-        starts[b + 1] = starts[b] + count
-    cumulative, guide = np.empty(starts[n]), np.empty((n, GUIDE), np.int64)
-    for b in range(n):
-        total, at = 0.0, starts[b]
-        for i in range(starts[b], starts[b + 1]):
-            k = lowest[b] + (i - starts[b])
-            if means[b] > 0.0:
-                total += math.exp(log_poisson(k, means[b]))
-            else:
-                total = 1.0
-            cumulative[i] = total
-        cumulative[starts[b + 1] - 1] = 2.0  # the search ends here at the latest
-        for j in range(GUIDE):
-            while cumulative[at] <= j / GUIDE:
-                at += 1
-            guide[b, j] = at
-    return Tables(starts, lowest, cumulative, guide)
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, positive_number, rising_edges
+from hepstat.digest import numbers_digest
 from hepstat.errors import InputError
 from hepstat.fit.places import CompiledPlaces, compile_places
 from hepstat.fit.throwing import Thrower, auxiliary_of
@@ -47,8 +48,10 @@ class DiscoveryToys(PreparedStudy):
     positions : (positions,) array_like
         Where a signal is looked for, as in :func:`hepstat.search.scan`.
     widths : (widths,) array_like, optional
+        Widths of a scan in both.
     truth : mapping of name to value, optional
-        What is true, where it differs from the spectrum's values; without an entry for the signal's yield, that is 0.
+        What is true, where it differs from the spectrum's values. The signal's yield is 0 unless it has an entry here,
+        such as ``{"n_signal": 250, "signal_mean": 150}``, whatever its value in the spectrum.
     signal, width_name : str
         As in :func:`hepstat.search.scan`.
     scale : (bins,) array_like, optional
@@ -129,6 +132,7 @@ class DiscoveryToys(PreparedStudy):
         return {
             "name": type(self).__name__,
             "spectrum": self._grid.spectrum.describe(),
+            "numbers": numbers_digest(self.contents, self._places.templates),
             "signal": self.signal,
             "truth": plain(self.truth),
             "edges": plain(self.edges),
@@ -142,11 +146,9 @@ class DiscoveryToys(PreparedStudy):
         }
 
     def block(self, key: Key, first: int, out: np.ndarray) -> None:
-        """Fill out (n,) with the records of toys first ... first + n."""
-        compiled, thrower = self._compiled
-        counts, centres, log_weights = thrower.throw(key, first, len(out))
-        z, n_signal, failed = self._significances(compiled, counts, centres)
-        out["status"] = failed
+        """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
+        counts, centres, log_weights = self._thrower.throw(key, first, len(out))
+        z, n_signal, out["status"] = self._significances(counts, centres)
         best = np.where(np.isnan(z), -np.inf, z).argmax(axis=1)
         rows = np.arange(len(out))
         out["z"], out["place"], out["n_signal"] = z[rows, best], best, n_signal[rows, best]
@@ -177,19 +179,17 @@ class DiscoveryToys(PreparedStudy):
         if rows.shape[1] != len(self.contents) or (rows < 0).any():
             shown = f"has {rows.shape[1]} bins, the least content is {rows.min():g}"
             raise InputError("counts", shown, f"Pass {len(self.contents)} bins, none negative")
-        compiled = self._compiled[0]
-        measured, wanted = compiled.full.centres, (len(rows), compiled.full.centres.shape[1])
+        measured = self._places.full.centres
+        wanted = len(rows), measured.shape[1]
         if centres is not None:
             measured = finite_array(centres, "centres", ndim=2, allow_empty=True)
             if measured.shape not in (wanted, (1, wanted[1])):
                 raise InputError("centres", f"has shape {measured.shape}", f"Pass {wanted}")
-        return self._significances(compiled, rows, measured)[0]
+        return self._significances(rows, measured)[0]
 
-    def _significances(
-        self, compiled: CompiledPlaces, counts: Floats, centres: Floats
-    ) -> tuple[Floats, Floats, np.ndarray]:
+    def _significances(self, counts: Floats, centres: Floats) -> tuple[Floats, Floats, np.ndarray]:
         """Return significances and yields (toys, places), and the status of each toy."""
-        table = compiled.fit(counts, centres)
+        table = self._places.fit(counts, centres)
         null = np.broadcast_to(table.null[:, None], table.best.shape)
         _, z, ok = signed_significance(null, table.best, table.n_signal, table.has_minimum, 1.0)
         some, every = ok.any(axis=1), ok.all(axis=1)
@@ -197,18 +197,18 @@ class DiscoveryToys(PreparedStudy):
         return z, table.n_signal, status
 
     @cached_property
-    def _compiled(self) -> tuple[CompiledPlaces, Thrower]:
+    def _places(self) -> CompiledPlaces:
         grid = self._grid
         started = grid.spectrum.start(**{n: v for n, v in self.truth.items() if n in grid.null.floating})
-        compiled = compile_places(started, self.signal, self.edges, grid.places, self.scale)
-        auxiliary = auxiliary_of(grid.spectrum, self.truth)
+        return compile_places(started, self.signal, self.edges, grid.places, self.scale)
+
+    @cached_property
+    def _thrower(self) -> Thrower:
+        auxiliary = auxiliary_of(self._grid.spectrum, self.truth)
         if self.tilt is None:
-            return compiled, Thrower.plain(self.contents, self.scale, auxiliary)
-        tilts = tilted_means(
-            self.contents * self.scale,
-            compiled.templates * self.scale,
-            compiled.tangents * self.scale,
-            self.tilt,
-            information=compiled.information,
-        )
-        return compiled, Thrower.mixture(tilts.means, tilts.probabilities, self.scale, auxiliary)
+            return Thrower.plain(self.contents, self.scale, auxiliary)
+        places, scale = self._places, self.scale
+        rows = self.contents * scale, places.templates * scale, places.tangents * scale
+        tilts = tilted_means(*rows, self.tilt, information=places.information)
+        mixture = tilts.means, tilts.probabilities, tilts.slopes, tilts.offsets
+        return Thrower.mixture(*mixture, scale=scale, auxiliary=auxiliary)

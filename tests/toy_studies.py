@@ -46,7 +46,7 @@ def fill(key0, key1, first, out):
     """The toys of `count` compiled, from other distributions."""
     state = np.empty(STATE_SIZE, np.uint64)
     for i in range(out.shape[0]):
-        seek(state, key0, key1, first + i)
+        seek(state, key0, key1, np.uint64(first + i))
         record = out[i]
         record["z"] = normal(state)
         record["n"] = poisson(state, 3.0)

@@ -98,7 +98,7 @@ def block(state: State) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
 
 
 @kernel
-def seek(state: State, key0: int | np.uint64, key1: int | np.uint64, index: int) -> None:
+def seek(state: State, key0: int | np.uint64, key1: int | np.uint64, index: int | np.uint64) -> None:
     """Put `state` at the start of stream `index` of the key."""
     state[:] = ZERO
     state[0] = np.uint64(key0)

@@ -143,7 +143,7 @@ def throw_bins(
     state = np.empty(STATE_SIZE, np.uint64)
     uniform, terms = np.empty(contents.shape[1]), np.empty(source.offsets.shape[0])
     for toy in range(contents.shape[0]):
-        seek(state, key0, key1, first + toy)
+        seek(state, key0, key1, np.uint64(first + toy))
         row = contents[toy]
         component = categorical(state, source.cumulative) if terms.shape[0] > 1 else 0
         _fill_counts(state, source, component, uniform, row)

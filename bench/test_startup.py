@@ -110,6 +110,12 @@ with event.install_recorder("numba:compile") as recorder:
         fit(spectrum, h)
         fit(spectrum, x, weights=np.ones(len(x)))
         fit_many(spectrum, [x, x])
+    from hepstat.search import demo_spectrum, DiscoveryToys, window_scan
+    from hepstat.toys import run
+    for tilt in (None, 3.0):
+        run(DiscoveryToys(demo_spectrum(), h.axes[0].edges, [145.0, 150.0], tilt=tilt), 10, rng=1)
+    for sidebands in (False, True):
+        window_scan(h.values(), np.full(36, 10.0), sidebands=sidebands).toys()
 starts, totals, inner, stack = {}, {}, {}, []
 for stamp, entry in recorder.buffer:
     dispatcher = entry.data.get("dispatcher")

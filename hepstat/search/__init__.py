@@ -7,8 +7,8 @@ from hepstat.search.background import (
     spurious_signal,
 )
 from hepstat.search.demo import demo_events, demo_spectrum
-from hepstat.search.discovery import DiscoveryToys
-from hepstat.search.elsewhere import GlobalSignificance, global_significance, toys_like
+from hepstat.search.discovery import DiscoveryToys, toys_like
+from hepstat.search.elsewhere import GlobalSignificance, global_significance
 from hepstat.search.hunt import Hunt, default_positions, hunt
 from hepstat.search.names import BACKGROUNDS, SIGNALS, background_shape, signal_shape
 from hepstat.search.scan import Scan, expected_scan, scan

@@ -11,22 +11,27 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, positive_number, rising_edges
 from hepstat.digest import numbers_digest
-from hepstat.errors import InputError
+from hepstat.errors import FitError, InputError
+from hepstat.fit import FitResult, fit
+from hepstat.fit.data import Bins, take, take_data
 from hepstat.fit.places import CompiledPlaces, compile_places
 from hepstat.fit.throwing import Thrower, auxiliary_of
 from hepstat.fit.toys import expected_contents
+from hepstat.histogram import Histogram
 from hepstat.infer.look_elsewhere import count_up_crossings, euler_characteristic
 from hepstat.infer.tilts import tilted_means
 from hepstat.record import plain
-from hepstat.search.scan import Grid, signed_significance
+from hepstat.search.scan import FINE_BINS, Grid, refuse_start, signed_significance
 from hepstat.seeds import Key
 from hepstat.shapes import Spectrum
 from hepstat.toys.study import PreparedStudy
 from hepstat.types import Floats
 
-__all__ = ["DiscoveryToys"]
+__all__ = ["DiscoveryToys", "conditions_of", "fit_without_signal", "toys_like"]
 
 _FITS_PER_BLOCK = 16_384
+_BINS_PER_WIDTH = 4  # at least, of the bins that stand for unbinned data
+_MOST_BINS = 4000
 
 
 class DiscoveryToys(PreparedStudy):
@@ -212,3 +217,65 @@ class DiscoveryToys(PreparedStudy):
         tilts = tilted_means(*rows, self.tilt, information=places.information)
         mixture = tilts.means, tilts.probabilities, tilts.slopes, tilts.offsets
         return Thrower.mixture(*mixture, scale=scale, auxiliary=auxiliary)
+
+
+def toys_like(
+    spectrum: Spectrum,
+    data: Histogram | ArrayLike,
+    positions: ArrayLike,
+    widths: ArrayLike | None = None,
+    *,
+    weights: ArrayLike | None = None,
+    signal: str = "signal",
+    width_name: str | None = None,
+    **options: Any,
+) -> DiscoveryToys:
+    """Return the study of toys without signal that a scan of data is to be compared with.
+
+    Toys are thrown from the fit of the data without signal, and scanned at the same places. Unbinned data are stood
+    for by bins narrow against the signal. Weighted data are thrown as effective events.
+
+    Parameters
+    ----------
+    spectrum, data, positions, widths, weights, signal, width_name
+        As for :func:`hepstat.search.scan`.
+    **options
+        Passed to :class:`DiscoveryToys`: tilt, levels, keep_scan.
+
+    Returns
+    -------
+    DiscoveryToys
+
+    Raises
+    ------
+    FitError
+        If the fit without signal fails.
+    InputError
+        If an argument cannot be used.
+    """
+    grid = Grid(spectrum, positions, widths, signal, width_name)
+    data = take(data)
+    null = fit_without_signal(grid, data, weights)
+    like: dict[str, Any] = conditions_of(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
+    return DiscoveryToys(**like, positions=positions, widths=widths, **options)
+
+
+def fit_without_signal(grid: Grid, data: Histogram | Floats, weights: ArrayLike | None) -> FitResult:
+    """Fit data without signal."""
+    null = fit(grid.null, data, weights=weights)
+    refuse_start(null)
+    if not null.valid:
+        raise FitError(f"The fit without signal failed ({null.status}): try another background or range")
+    return null
+
+
+def conditions_of(grid: Grid, null: FitResult, data: Histogram | Floats, weights: ArrayLike | None) -> dict[str, Any]:
+    """Return what toys like the data are thrown from: spectrum, edges, and effective events per unit of content."""
+    held = grid.given.start(**{name: null.values[name] for name in null.floating})
+    taken = take_data(data, weights, grid.spectrum, None)
+    if isinstance(taken, Bins):
+        return {"spectrum": held, "edges": taken.edges, "scale": taken.scale}
+    low, high = grid.spectrum.range
+    n_bins = int(np.clip(np.ceil(_BINS_PER_WIDTH * (high - low) / grid.narrowest), FINE_BINS, _MOST_BINS))
+    per_weight = 1.0 if taken.weights is None else float(taken.weights.sum() / np.square(taken.weights).sum())
+    return {"spectrum": held, "edges": np.linspace(low, high, n_bins + 1), "scale": np.full(n_bins, per_weight)}

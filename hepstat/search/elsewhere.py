@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import whole_number
-from hepstat.errors import FitError, InputError, ToyError
-from hepstat.fit import FitResult, fit
-from hepstat.fit.data import Bins, is_histogram, take, take_data
+from hepstat.errors import InputError, ToyError
+from hepstat.fit import FitResult
+from hepstat.fit.data import is_histogram, take
 from hepstat.histogram import Histogram
 from hepstat.infer import (
     ToyPValue,
@@ -28,8 +28,8 @@ from hepstat.infer import (
     weighted_p_value_of,
 )
 from hepstat.record import Record
-from hepstat.search.discovery import DiscoveryToys
-from hepstat.search.scan import FINE_BINS, Grid, Scan, refuse_start
+from hepstat.search.discovery import DiscoveryToys, conditions_of, fit_without_signal
+from hepstat.search.scan import Grid, Scan
 from hepstat.seeds import Rng, stream_key
 from hepstat.shapes import Spectrum
 from hepstat.toys import ToyTable, run
@@ -38,15 +38,13 @@ from hepstat.types import Floats
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["GlobalSignificance", "global_significance", "toys_like"]
+__all__ = ["LEAST_TOYS", "GlobalSignificance", "global_significance"]
 
 LEAST_TOYS = 100
 _TIE = 1e-5  # relative difference of significances that are equal but for the accuracy of fits
 _LEVELS = {1: (0.5,), 2: (0.5, 2.0)}  # of q0, by the dimension of the scan
 _TILTED_ABOVE = 1.0  # local significance from which importance sampling is worth its mixture
 _MOST_TILTED = 30_000
-_BINS_PER_WIDTH = 4  # at least, of the bins that stand for unbinned data
-_MOST_BINS = 4000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,68 +177,6 @@ class GlobalSignificance(Record):
         )
 
 
-def toys_like(
-    spectrum: Spectrum,
-    data: Histogram | ArrayLike,
-    positions: ArrayLike,
-    widths: ArrayLike | None = None,
-    *,
-    weights: ArrayLike | None = None,
-    signal: str = "signal",
-    width_name: str | None = None,
-    **options: Any,
-) -> DiscoveryToys:
-    """Return the study of toys without signal that a scan of data is to be compared with.
-
-    Toys are thrown from the fit of the data without signal, and scanned at the same places. Unbinned data are stood
-    for by bins narrow against the signal. Weighted data are thrown as effective events.
-
-    Parameters
-    ----------
-    spectrum, data, positions, widths, weights, signal, width_name
-        As for :func:`hepstat.search.scan`.
-    **options
-        Passed to :class:`DiscoveryToys`: tilt, levels, keep_scan.
-
-    Returns
-    -------
-    DiscoveryToys
-
-    Raises
-    ------
-    FitError
-        If the fit without signal fails.
-    InputError
-        If an argument cannot be used.
-    """
-    grid = Grid(spectrum, positions, widths, signal, width_name)
-    data = take(data)
-    null = _without_signal(grid, data, weights)
-    like: dict[str, Any] = _conditions(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
-    return DiscoveryToys(**like, positions=positions, widths=widths, **options)
-
-
-def _without_signal(grid: Grid, data: Histogram | Floats, weights: ArrayLike | None) -> FitResult:
-    """Fit data without signal."""
-    null = fit(grid.null, data, weights=weights)
-    refuse_start(null)
-    if not null.valid:
-        raise FitError(f"The fit without signal failed ({null.status}): try another background or range")
-    return null
-
-
-def _conditions(grid: Grid, null: FitResult, data: Histogram | Floats, weights: ArrayLike | None) -> dict[str, Any]:
-    """Return what toys like the data are thrown from: spectrum, edges, and effective events per unit of content."""
-    held = grid.given.start(**{name: null.values[name] for name in null.floating})
-    taken = take_data(data, weights, grid.spectrum, None)
-    if isinstance(taken, Bins):
-        return {"spectrum": held, "edges": taken.edges, "scale": taken.scale}
-    low, high = grid.spectrum.range
-    n_bins = int(np.clip(np.ceil(_BINS_PER_WIDTH * (high - low) / grid.narrowest), FINE_BINS, _MOST_BINS))
-    per_weight = 1.0 if taken.weights is None else float(taken.weights.sum() / np.square(taken.weights).sum())
-    return {"spectrum": held, "edges": np.linspace(low, high, n_bins + 1), "scale": np.full(n_bins, per_weight)}
-
-
 def global_significance(
     scanned: Scan,
     spectrum: Spectrum,
@@ -305,34 +241,13 @@ def global_significance(
     if n_tilted and not z > 0:
         raise InputError("tilted", f"is {n_tilted}, but the scan has no excess", "Pass 0")
     key = [int(word) for word in stream_key(rng)]
-    positions, widths = np.unique(scanned.positions), None if scanned.widths is None else np.unique(scanned.widths)
-    grid = Grid(spectrum, positions, widths, signal, width_name)
+    grid = Grid(spectrum, scanned.positions, scanned.widths, signal, width_name)
     data = take(data)
-    null = _without_signal(grid, data, weights)
-    if abs(null.nll - scanned.nll_background) > 1e-3 + 1e-7 * abs(null.nll):
-        raise InputError(
-            "data",
-            f"have -log L = {null.nll:.6g} without signal, those of the scan {scanned.nll_background:.6g}",
-            "Pass the data, weights and spectrum that were scanned",
-        )
-    like: dict[str, Any] = _conditions(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
-    here: dict[str, Any] = {
-        "positions": [scanned.best_position],
-        "widths": None if widths is None else [scanned.best_width],
-    }
-    everywhere: dict[str, Any] = {"positions": positions, "widths": widths}
-    levels = _LEVELS[scanned.z.ndim]
-    studies = {"toys": (n, DiscoveryToys(**like, **everywhere, levels=levels))}
+    null = fit_without_signal(grid, data, weights)
+    _refuse_other_data(null, scanned)
+    like: dict[str, Any] = conditions_of(grid, null, data, weights) | {"signal": signal, "width_name": width_name}
     notes = [] if is_histogram(data) else [f"unbinned data were stood for by {len(like['scale'])} bins in the toys"]
-    if n_tilted:
-        for name, places in (("tilted toys", everywhere), ("local, tilted toys", here)):
-            study = DiscoveryToys(**like, **places, tilt=z)
-            try:
-                study.block(stream_key(0), 0, np.zeros(0, study.dtype))  # prepare it
-            except InputError as error:
-                notes.append(f"{name}: {error}")
-            else:
-                studies[name] = n_tilted, study
+    studies = _studies(scanned, like, n, n_tilted, notes)
     tables: dict[str, ToyTable] = {}
     for i, (name, (size, study)) in enumerate(studies.items()):
         tables[name] = run(
@@ -349,7 +264,42 @@ def global_significance(
             break
     if np.count_nonzero(tables["toys"].ok) < 2:
         raise ToyError("fewer than two toys are finished and fine: no global significance", tables["toys"])
-    return _compared(scanned, tables, levels, notes)
+    return _compared(scanned, tables, notes)
+
+
+def _refuse_other_data(null: FitResult, scanned: Scan) -> None:
+    """Raise InputError if a fit without signal is not that of the scan."""
+    if abs(null.nll - scanned.nll_background) > 1e-3 + 1e-7 * abs(null.nll):
+        raise InputError(
+            "data",
+            f"have -log L = {null.nll:.6g} without signal, those of the scan {scanned.nll_background:.6g}",
+            "Pass the data, weights and spectrum that were scanned",
+        )
+
+
+def _studies(
+    scanned: Scan, like: dict[str, Any], n: int, n_tilted: int, notes: list[str]
+) -> dict[str, tuple[int, DiscoveryToys]]:
+    """Return by name what toys to throw and how many, and note if there can be no tilted ones."""
+    widths = scanned.widths
+    everywhere: dict[str, Any] = {
+        "positions": np.unique(scanned.positions),  # in order, since crossings are counted from place to place
+        "widths": None if widths is None else np.unique(widths),
+    }
+    here: dict[str, Any] = {
+        "positions": [scanned.best_position],
+        "widths": None if widths is None else [scanned.best_width],
+    }
+    studies = {"toys": (n, DiscoveryToys(**like, **everywhere, levels=_LEVELS[scanned.z.ndim]))}
+    for name, places in (("tilted toys", everywhere), ("local, tilted toys", here)) if n_tilted else ():
+        study = DiscoveryToys(**like, **places, tilt=scanned.best_z)
+        try:
+            study.block(stream_key(0), 0, np.zeros(0, study.dtype))  # prepare it
+        except InputError as error:
+            notes.append(f"{name}: {error}")
+        else:
+            studies[name] = n_tilted, study
+    return studies
 
 
 class _Row(NamedTuple):
@@ -365,11 +315,9 @@ class _Row(NamedTuple):
     n_failed: float
 
 
-def _compared(
-    scanned: Scan, tables: Mapping[str, ToyTable], levels: tuple[float, ...], notes: list[str]
-) -> GlobalSignificance:
+def _compared(scanned: Scan, tables: Mapping[str, ToyTable], notes: list[str]) -> GlobalSignificance:
     """Put the methods side by side."""
-    z, p0 = scanned.best_z, scanned.best_p0
+    z, p0, levels = scanned.best_z, scanned.best_p0, _LEVELS[scanned.z.ndim]
     seen = z - _TIE * max(1.0, abs(z))
     rows = {"local, asymptotic": _Row(p0, p0, p0, z, z, z, 0, 0)}
     for name in ("local, tilted toys", "toys", "tilted toys"):

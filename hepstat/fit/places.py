@@ -62,6 +62,8 @@ class CompiledPlaces:
     ----------
     full, null : Compiled
         With the signal's yield floating, and without signal.
+    n_signal : int
+        Index of the signal's yield among the parameters.
     light : Model
         That of `full` with derivatives of first order at most.
     places : Places or None
@@ -82,6 +84,7 @@ class CompiledPlaces:
 
     full: Compiled
     null: Compiled
+    n_signal: int
     light: Model
     places: Places | None
     values: Floats
@@ -121,11 +124,6 @@ class CompiledPlaces:
                 out.best[rows, place], status[rows, place] = table.nll, table.status
                 out.n_signal[rows, place] = table.theta[:, self.n_signal]
         return PlacesTable(out.null, null_status, out.best, out.n_signal, status)
-
-    @property
-    def n_signal(self) -> int:
-        """Index of the signal's yield among the parameters."""
-        return int(np.setdiff1d(self.full.problem.free, self.null.problem.free)[0])
 
     def _general(self, compiled: Compiled, counts: Floats, centres: Floats, rows: Ints, start: Floats) -> FitTable:
         records = empty_records(len(rows), len(start), covariance=False)
@@ -167,6 +165,7 @@ def compile_places(
     full = compile_spectrum(none.release(n_signal), edges, scale=narrowest)
     null = compile_spectrum(none, edges, scale=narrowest)
     check_enough_bins(full.spectrum, int((scale > 0).sum()))
+    index = full.spectrum.names.index(n_signal)
     start = full.coordinates(full.starting_point({}))[0]
     table = full.model.table.copy()
     table[:, ORDER] = np.minimum(table[:, ORDER], 1)
@@ -184,10 +183,12 @@ def compile_places(
     templates = _templates(full.spectrum, signal, edges, at)
     quick = None
     if all(full.spectrum.parameters[name].fixed for name in full.spectrum.names_of(signal)):
-        quick = _prepared(full, null, start, contents, jacobian, templates, scale, measured)
+        quick = _prepared(full, null, index, start, contents, jacobian, templates, scale, measured)
     information = measured[np.ix_(free, free)]
     values = full.coordinates(theta)
-    return CompiledPlaces(full, null, light, quick, values, scale, contents, templates, jacobian[free], information)
+    return CompiledPlaces(
+        full, null, index, light, quick, values, scale, contents, templates, jacobian[free], information
+    )
 
 
 def _templates(spectrum: Spectrum, signal: str, edges: Floats, places: Mapping[str, Floats]) -> Floats:
@@ -222,6 +223,7 @@ def _measured_information(compiled: Compiled, theta: Floats) -> Floats:
 def _prepared(
     full: Compiled,
     null: Compiled,
+    index: int,
     start: Floats,
     contents: Floats,
     jacobian: Floats,
@@ -230,7 +232,6 @@ def _prepared(
     measured: Floats,
 ) -> Places | None:
     """Return what can be prepared for the quick fits; None where that is of no use."""
-    index = int(np.setdiff1d(full.problem.free, null.problem.free)[0])
     used = (scale > 0) & (contents > 0)
     events = np.where(used, scale * contents, 0.0)
     per = np.where(used, 1.0 / np.where(used, contents, 1.0), 0.0)

@@ -112,6 +112,7 @@ class CompiledPlaces:
         if self.places is not None:
             problems = self.null.problem, self.full.problem
             scan_toys(self.light, *problems, self.places, counts, self.scale, centres, out)
+            self.full.raise_callback_errors()
         null_status, status = np.full(n, CONVERGED), np.full((n, k), CONVERGED)
         rows = np.flatnonzero(np.isnan(out.null))
         if len(rows):

@@ -53,7 +53,7 @@ class FitToys(PreparedStudy):
     def __init__(self, spectrum: Spectrum, edges: ArrayLike, *, model: Spectrum | None = None) -> None:
         self.spectrum, self.model = spectrum, spectrum if model is None else model
         self.edges = rising_edges(edges)
-        expected_contents(self.model, self.edges, name="spectrum" if model is None else "model")
+        self._fitted = expected_contents(self.model, self.edges, name="spectrum" if model is None else "model")
         self._contents = expected_contents(spectrum, self.edges)
         check_enough_bins(self.model, len(self._contents))
         missing = [c.name for c in self.model.constraints if c.name not in spectrum.values]
@@ -75,7 +75,7 @@ class FitToys(PreparedStudy):
             "spectrum": self.spectrum.describe(),
             "model": self.model.describe(),
             "edges": plain(self.edges),
-            "numbers": numbers_digest(self._contents, expected_contents(self.model, self.edges)),
+            "numbers": numbers_digest(self._contents, self._fitted),
         }
 
     def block(self, key: Key, first: int, out: np.ndarray) -> None:

@@ -284,7 +284,12 @@ class PreparedStudy:
         kinds = [vars(kind) for kind in type(self).__mro__]
         prepared = {name for kind in kinds for name, value in kind.items() if isinstance(value, cached_property)}
         state = {name: value for name, value in self.__dict__.items() if name not in prepared}
-        return _arrive, (type(self), json.dumps(self.describe()), state)
+        return _arrive, (type(self), self._description, state)
+
+    @cached_property
+    def _description(self) -> str:
+        """What :meth:`describe` says, as text: asked for with every block that is sent."""
+        return json.dumps(self.describe())
 
 
 _arrived: dict[tuple[type, str], Any] = {}

@@ -1,0 +1,1 @@
+"""Losses: value and slope by the scores, one small kernel each, handed around by address."""

@@ -24,6 +24,7 @@ __all__ = [
     "poisson_p",
     "poisson_z",
     "q0",
+    "simple_z",
     "z_from_q0",
     "z_to_log_p",
     "z_to_p",
@@ -146,6 +147,33 @@ def asimov_z(s: ArrayLike, b: ArrayLike, sigma_b: ArrayLike = 0.0) -> Any:
         z = np.sqrt(2.0 * _on_off_half_deviance(s_, b_, a))
     z = np.where((b_ == 0) & (sigma > 0), 0.0, z)
     return given(np.copysign(z, s_))
+
+
+def simple_z(s: ArrayLike, b: ArrayLike) -> Any:
+    """Significance of a small expected signal over a large expected background, s / sqrt(b).
+
+    The limit of :func:`asimov_z` for s much smaller than b (eq. 98 of arXiv:1007.1727); elsewhere it claims too much.
+
+    Parameters
+    ----------
+    s : array_like
+        Expected signal.
+    b : array_like
+        Expected background, at least 0.
+
+    Returns
+    -------
+    float or ndarray
+        Z. At b = 0 it is inf with the sign of s, or 0 for s = 0.
+
+    Raises
+    ------
+    InputError
+        If an entry is NaN, infinite or out of range.
+    """
+    s_, b_ = np.broadcast_arrays(finite(s, "s"), finite(b, "b", 0.0))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return given(np.where(s_ == 0, 0.0, s_ / np.sqrt(b_)))
 
 
 def on_off_p(n_on: ArrayLike, n_off: ArrayLike, tau: ArrayLike) -> Any:

@@ -1,0 +1,198 @@
+"""Cuts on a score: significance over the threshold, efficiencies by process, ROC curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from hepstat.errors import InputError
+from hepstat.plot.style import COLOURS, MORE_COLOURS, STYLE, axis_text, new_figure
+from hepstat.selection import Roc, ThresholdScan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["curve_style", "draw_efficiencies", "draw_roc", "draw_threshold_scan", "process_colours"]
+
+_CURVES = (COLOURS["total"], MORE_COLOURS[1], MORE_COLOURS[2], "0.15")  # those that processes take last
+_DASHES = ("-", "--", "-.", ":")
+_LEAST = 1e-6  # efficiency that a logarithmic axis goes down to, at most
+
+
+def draw_threshold_scan(scans: Mapping[str, ThresholdScan], *, name: str = "score", title: str = "") -> Figure:
+    """Draw the significance over the threshold and over the signal efficiency, within the limits of the scans.
+
+    Parameters
+    ----------
+    scans : mapping of str to ThresholdScan
+        From :func:`hepstat.selection.threshold_scan`, by the text in the legend. A band is the standard error from
+        finite simulation, a dot the best threshold.
+    name : str
+        Quantity that is cut on.
+    title : str
+        Text above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Nothing is shown or written.
+
+    Raises
+    ------
+    InputError
+        If there is no scan, or none that has a finite significance.
+    """
+    from matplotlib import rc_context
+
+    if not any(np.isfinite(scan.z[scan.allowed]).any() for scan in scans.values()):
+        raise InputError("scans", "have no finite significance", "Pass at least one scan with background")
+    with rc_context(STYLE):
+        figure = new_figure(4.0)
+        left, right = figure.subplots(1, 2, sharey=True)
+        for i, (label, scan) in enumerate(scans.items()):
+            colour, dashes = curve_style(i)
+            seen = scan.allowed & np.isfinite(scan.z)
+            z, error = np.where(seen, scan.z, np.nan), np.where(seen, np.nan_to_num(scan.z_error), 0.0)
+            for axes, x in ((left, scan.thresholds), (right, scan.signal_efficiency)):
+                axes.plot(x, z, color=colour, linestyle=dashes, linewidth=1.6, label=label, zorder=3)
+                axes.fill_between(x, z - error, z + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
+                axes.plot(x[scan.best], z[scan.best], marker="o", color=colour, markersize=5, zorder=4)
+        left.set_ylim(bottom=min(0.0, left.get_ylim()[0]))
+        left.set_ylabel(_significance_text(scans))
+        left.set_xlabel(axis_text(f"Threshold on {name}", ""))
+        right.set_xlabel("Signal efficiency")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", frameon=False, ncols=3)
+        if title:
+            left.set_title(title, loc="left", fontsize=12)
+    return figure
+
+
+def draw_efficiencies(scan: ThresholdScan, *, name: str = "score", log: bool = False, title: str = "") -> Figure:
+    """Draw the efficiency of every process over the threshold; a line marks the best one.
+
+    Parameters
+    ----------
+    scan : ThresholdScan
+        From :func:`hepstat.selection.threshold_scan`.
+    name : str
+        Quantity that is cut on.
+    log : bool
+        Whether the efficiencies get a logarithmic axis.
+    title : str
+        Text above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Bands are standard errors from finite simulation. Nothing is shown or written.
+    """
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        figure = new_figure(4.8)
+        axes = figure.subplots()
+        for k, colour in enumerate(process_colours(scan.signal)):
+            e, error = scan.efficiencies[k], scan.efficiency_errors[k]
+            shown = np.where(e > 0, e, np.nan) if log else e
+            dashes = "-" if scan.signal[k] else _DASHES[1 + k % 3]
+            axes.plot(scan.thresholds, shown, color=colour, linestyle=dashes, label=scan.names[k], zorder=3)
+            low = np.maximum(shown - error, 0.1 * shown) if log else shown - error
+            axes.fill_between(scan.thresholds, low, shown + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
+        axes.axvline(scan.best_threshold, color="0.4", linewidth=1.0, linestyle=":", label="Best threshold", zorder=2)
+        if log:
+            axes.set_yscale("log")
+            positive = scan.efficiencies[scan.efficiencies > 0]
+            axes.set_ylim(max(_LEAST, 0.5 * float(positive.min(initial=1.0))), 1.5)
+        else:
+            axes.set_ylim(-0.02, 1.05)
+        axes.margins(x=0.0)
+        axes.set_xlabel(axis_text(f"Threshold on {name}", ""))
+        axes.set_ylabel("Efficiency")
+        axes.legend(loc="lower left" if log else "best", framealpha=0.9, edgecolor="none")
+        if title:
+            axes.set_title(title, loc="left", fontsize=12)
+    return figure
+
+
+def draw_roc(
+    curves: Mapping[str, Roc | ThresholdScan],
+    *,
+    kind: Literal["total", "true"] = "total",
+    log: bool = False,
+    title: str = "",
+) -> Figure:
+    """Draw background efficiency over signal efficiency.
+
+    Parameters
+    ----------
+    curves : mapping of str to Roc or ThresholdScan
+        By the text in the legend, to which an area is added where it is known.
+    kind : {"total", "true"}
+        Background efficiency of a scan: by simulated events, or by expected ones (arXiv:2412.09500, appendix C). A
+        :class:`hepstat.selection.Roc` has only one, that of its weights.
+    log : bool
+        Whether the background efficiency gets a logarithmic axis.
+    title : str
+        Text above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Nothing is shown or written.
+
+    Raises
+    ------
+    InputError
+        If there is no curve, or the kind is unknown.
+    """
+    from matplotlib import rc_context
+
+    if kind not in ("total", "true"):
+        raise InputError("kind", f"is {kind!r}", "Choose 'total' or 'true'")
+    if not curves:
+        raise InputError("curves", "is empty", "Pass at least one")
+    lowest = 1.0
+    with rc_context(STYLE):
+        figure = new_figure(4.8)
+        axes = figure.subplots()
+        for i, (label, curve) in enumerate(curves.items()):
+            colour, dashes = curve_style(i)
+            if isinstance(curve, Roc):
+                y, text = curve.background_efficiency, f"{label} (AUC {curve.auc:.4f})"
+            else:
+                y, text = curve.background_efficiency if kind == "total" else curve.true_background_efficiency, label
+            lowest = float(y[y > 0].min(initial=lowest))
+            if log:
+                y = np.where(y > 0, y, np.nan)
+            axes.plot(curve.signal_efficiency, y, color=colour, linestyle=dashes, linewidth=1.6, label=text, zorder=3)
+        if log:
+            axes.set_yscale("log")
+            axes.set_ylim(max(_LEAST, 0.5 * lowest), 1.5)
+        else:
+            axes.set_ylim(-0.02, 1.02)
+        axes.set_xlim(0.0, 1.0)
+        axes.set_xlabel("Signal efficiency")
+        axes.set_ylabel("True background efficiency" if kind == "true" else "Background efficiency")
+        axes.legend(loc="lower right" if log else "upper left", framealpha=0.9, edgecolor="none")
+        if title:
+            axes.set_title(title, loc="left", fontsize=12)
+    return figure
+
+
+def curve_style(i: int) -> tuple[str, str]:
+    """Return colour and dashes of the i-th of several curves; 16 differ."""
+    return _CURVES[i % len(_CURVES)], _DASHES[(i + i // len(_CURVES)) % len(_DASHES)]
+
+
+def process_colours(signal: tuple[bool, ...]) -> list[str]:
+    """Return a colour for each process, green for the first signal."""
+    spare = iter((COLOURS["background"], *MORE_COLOURS, COLOURS["total"], "0.4") * len(signal))
+    green = signal.index(True) if True in signal else -1
+    return [COLOURS["signal"] if k == green else next(spare) for k in range(len(signal))]
+
+
+def _significance_text(scans: Mapping[str, ThresholdScan]) -> str:
+    kinds = {scan.significance for scan in scans.values()}
+    return r"Significance $N_s/\sqrt{N_b}$" if kinds == {"simple"} else "Significance Z"

@@ -7,7 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hepstat import errors, events, execution, fit, histogram, infer, plot, search, seeds, shapes, toys
+    from hepstat import (
+        errors,
+        events,
+        execution,
+        fit,
+        histogram,
+        infer,
+        learn,
+        plot,
+        search,
+        seeds,
+        selection,
+        shapes,
+        studies,
+        toys,
+    )
 
 __version__ = "0.1.0"
 
@@ -19,10 +34,13 @@ __all__ = [
     "fit",
     "histogram",
     "infer",
+    "learn",
     "plot",
     "search",
     "seeds",
+    "selection",
     "shapes",
+    "studies",
     "toys",
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["FitError", "HepstatError", "InputError", "MissingDependency", "ToyError"]
+__all__ = ["FitError", "HepstatError", "InputError", "MissingDependency", "ToyError", "TrainingError"]
 
 
 class HepstatError(Exception):
@@ -50,6 +50,22 @@ class ToyError(HepstatError, RuntimeError):
     def __init__(self, message: str, table: Any = None) -> None:
         super().__init__(message)
         self.table = table
+
+
+class TrainingError(HepstatError, RuntimeError):
+    """A training has diverged.
+
+    Parameters
+    ----------
+    message : str
+        What happened, at which step, and what to try.
+    training : Training, optional
+        The history and the last model that was not affected.
+    """
+
+    def __init__(self, message: str, training: Any = None) -> None:
+        super().__init__(message)
+        self.training = training
 
 
 class MissingDependency(HepstatError, ImportError):

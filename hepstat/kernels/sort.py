@@ -1,8 +1,10 @@
 """The stable descending order of non-negative numbers.
 
-Numbers are sorted by their float32 bits, which rise with the number, in three passes of a radix sort (least
-significant digit first); each key travels with its index in one 64-bit word. Runs of numbers that only float64 tells
-apart are then put right by comparison.
+The bits of a number, read as an integer, rise with it. The 32 leading bits of the distance from the largest number
+are a key, which spends its digits on the range that is there; it travels with its index in one 64-bit word. Words are
+sorted by the leading 22 bits of the key in two passes of a radix sort (least significant digit first), or by all 32
+in three where the leading ones leave too many alike. What is left is nearly in order: runs that agree in the sorted
+bits are put right by comparing words, and words with one key by comparing the numbers themselves.
 """
 
 from typing import Any
@@ -14,34 +16,63 @@ from hepstat.kernels.options import borrowing, kernel
 __all__ = ["descending_order"]
 
 _SMALL = 64  # below this many an insertion sort is quicker
-_BLOCK = 32  # what a merge sort starts from
-_PASSES = 3
-_BITS = 11
-_BUCKETS = 1 << _BITS
+_BLOCK = 32  # what a merge sort starts from, and the longest run that is sorted by insertion
+_FIRST = (0, 10, 21)  # bits of the key where the digits begin
+_SORTED_BITS = np.uint64(32 + 10)  # of a word, after two passes
+_BUCKETS = 1 << 11
 _DIGIT = np.uint64(_BUCKETS - 1)
+_LOW_DIGIT = np.uint64((1 << 10) - 1)
 _HALF = np.uint64(32)
-_INDEX = np.uint64(0xFFFFFFFF)
-_INVERTED = np.uint32(0x7FFFFFFF)
-_LARGEST = 3.4028234663852886e38  # of float32; what is above shares its key and is told apart afterwards
+_KEY = np.uint64(0xFFFFFFFF)
+_RUN = 4.0  # average length of a run from which a third pass pays
 
 
 @borrowing
-def _pack(m: Any, packed: Any, counts: Any) -> int:
-    """Write key and index of the entries above 0, count the digits (passes, buckets); return how many there are."""
+def _range(bits: Any) -> tuple[np.uint64, np.uint64]:
+    """Return the bits of the largest number and by how much bits are to be shifted for a key."""
+    high, low = np.uint64(0), ~np.uint64(0)
+    for i in range(bits.size):
+        above = bits[i] if bits[i] > np.uint64(0) else ~np.uint64(0)
+        high = bits[i] if bits[i] > high else high
+        low = above if above < low else low
+    shift = np.uint64(0)
+    while high > low and ((high - low) >> shift) > _KEY:
+        shift += np.uint64(1)
+    return high, shift
+
+
+@borrowing
+def _pack(bits: Any, high: np.uint64, shift: np.uint64, packed: Any, counts: Any) -> int:
+    """Write key and index of the entries above 0, count the two leading digits; return how many there are."""
     n = np.int64(0)
-    for i in range(m.size):
-        keep = np.int64(m[i] > 0.0)
-        bits = np.float32(m[i] if m[i] < _LARGEST else _LARGEST).view(np.uint32)
-        key = np.uint64(bits ^ _INVERTED)
+    for i in range(bits.size):
+        keep = np.int64(bits[i] > np.uint64(0))
+        key = ((high - bits[i]) >> shift) & _KEY
         packed[n] = (key << _HALF) | np.uint64(i)
-        for p in range(_PASSES):
-            counts[p, (key >> np.uint64(p * _BITS)) & _DIGIT] += keep
+        counts[1, (key >> np.uint64(10)) & _DIGIT] += keep
+        counts[2, key >> np.uint64(21)] += keep
         n += keep
     return int(n)
 
 
 @borrowing
-def _move(source: Any, n: int, shift: int, counts: Any, target: Any) -> None:
+def _count_low(packed: Any, n: int, counts: Any) -> None:
+    """Count the last digit of n keys."""
+    for i in range(n):
+        counts[(packed[i] >> _HALF) & _LOW_DIGIT] += 1
+
+
+@borrowing
+def _average_run(counts: Any, n: int) -> float:
+    """Return how many words share the leading two digits with a word, were the middle digit even in each bucket."""
+    s = 0.0
+    for b in range(_BUCKETS):
+        s += float(counts[b]) * float(counts[b])
+    return s / (float(n) * _BUCKETS)
+
+
+@borrowing
+def _move(source: Any, n: int, shift: int, mask: np.uint64, counts: Any, target: Any) -> None:
     """Move n words to where their digit belongs, in the order in which they come."""
     start = np.int64(0)
     for d in range(_BUCKETS):
@@ -50,59 +81,86 @@ def _move(source: Any, n: int, shift: int, counts: Any, target: Any) -> None:
         start += count
     for i in range(n):
         word = source[i]
-        d = (word >> np.uint64(shift)) & _DIGIT
+        d = (word >> np.uint64(shift)) & mask
         target[counts[d]] = word
         counts[d] += 1
 
 
 @borrowing
-def _insertion_sort(m: Any, order: Any, low: int, high: int) -> None:
-    """Sort order[low:high] so that m[order] does not rise, keeping the order of equals."""
+def _precedes(m: Any, word: np.uint64, other: np.uint64) -> bool:
+    """Return whether a word comes before another: by key, then by number, then by index."""
+    if word >> _HALF != other >> _HALF:
+        return bool(word < other)
+    a, b = m[np.int64(word & _KEY)], m[np.int64(other & _KEY)]
+    return bool(a > b or (a == b and word < other))
+
+
+@borrowing
+def _insertion_sort(m: Any, words: Any, low: int, high: int) -> None:
+    """Sort words[low:high]."""
     for i in range(low + 1, high):
-        moved = order[i]
+        moved = words[i]
         j = i
-        while j > low and m[order[j - 1]] < m[moved]:
-            order[j] = order[j - 1]
+        while j > low and _precedes(m, moved, words[j - 1]):
+            words[j] = words[j - 1]
             j -= 1
-        order[j] = moved
+        words[j] = moved
 
 
-@kernel
-def _merge_sort(m: Any, order: Any, low: int, high: int) -> None:
-    """Do the same for many."""
+@borrowing
+def _merge_sort(m: Any, words: Any, low: int, high: int, left: Any) -> None:
+    """Do the same for many, with `left` (high - low,) as scratch."""
     for start in range(low, high, _BLOCK):
-        _insertion_sort(m, order, start, min(start + _BLOCK, high))
-    left = np.empty(high - low, order.dtype)
+        _insertion_sort(m, words, start, min(start + _BLOCK, high))
     width = _BLOCK
     while width < high - low:
         for start in range(low, high - width, 2 * width):
             for i in range(width):
-                left[i] = order[start + i]
+                left[i] = words[start + i]
             i, j, stop = 0, start + width, min(start + 2 * width, high)
             for place in range(start, stop):
                 if i == width:
                     break
-                if j < stop and m[order[j]] > m[left[i]]:
-                    order[place] = order[j]
+                if j < stop and _precedes(m, words[j], left[i]):
+                    words[place] = words[j]
                     j += 1
                 else:
-                    order[place] = left[i]
+                    words[place] = left[i]
                     i += 1
         width *= 2
 
 
-@kernel
-def _repair(m: Any, packed: Any, order: Any, n: int) -> None:
-    """Sort the runs of equal keys by the numbers themselves; runs already in order cost one look."""
+@borrowing
+def _repair(m: Any, words: Any, n: int, bits: np.uint64, scratch: Any) -> None:
+    """Sort the runs of words that agree from bit `bits` on; runs already in order cost one look."""
     low = 0
     while low < n:
-        key, high, in_order = packed[low] >> _HALF, low + 1, True
-        while high < n and packed[high] >> _HALF == key:
-            in_order &= m[order[high]] <= m[order[high - 1]]
+        run, high, in_order = words[low] >> bits, low + 1, True
+        while high < n and words[high] >> bits == run:
+            in_order &= not _precedes(m, words[high], words[high - 1])
             high += 1
         if not in_order:
-            _merge_sort(m, order, low, high)
+            if high - low <= _BLOCK:
+                _insertion_sort(m, words, low, high)
+            else:
+                _merge_sort(m, words, low, high, scratch)
         low = high
+
+
+@borrowing
+def _settle(words: Any, n: int) -> bool:
+    """Sort words that are nearly in order, by key and index; give up where one is far from its place."""
+    for i in range(1, n):
+        moved = words[i]
+        if moved < words[i - 1]:
+            j, end = i, max(i - _BLOCK, 0)
+            while j > end and moved < words[j - 1]:
+                words[j] = words[j - 1]
+                j -= 1
+            words[j] = moved
+            if j == end and j > 0 and moved < words[j - 1]:
+                return False
+    return True
 
 
 @kernel
@@ -124,26 +182,35 @@ def descending_order(m: Any, work: Any) -> tuple[Any, int]:
         Entries of `order` from there on belong to zeros.
     """
     n = m.size
-    packed, other = work[0], work[1]
+    words, other = work[0], work[1]
+    counts = np.zeros((3, _BUCKETS), np.int64) if n >= _SMALL else np.zeros((3, 1), np.int64)
     if n < _SMALL:
-        order = other.view(np.uint32)[:n]
-        above = np.int64(0)
+        n_positive = np.int64(0)
         for i in range(n):
-            order[i] = i
-            above += np.int64(m[i] > 0.0)
-        _insertion_sort(m, order, 0, n)
-        return order, int(above)
-    counts = np.zeros((_PASSES, _BUCKETS), np.int64)
-    n_positive = _pack(m, packed, counts)
-    for p in range(_PASSES):
-        shift = 32 + p * _BITS
-        if n_positive > 0 and counts[p, (packed[0] >> np.uint64(shift)) & _DIGIT] < n_positive:
-            _move(packed, n_positive, shift, counts[p], other)
-            packed, other = other, packed
+            words[n_positive] = np.uint64(i)
+            n_positive += np.int64(m[i] > 0.0)
+        _insertion_sort(m, words, 0, n_positive)
+    else:
+        bits = m.view(np.uint64)
+        high, shift = _range(bits)
+        n_positive = np.int64(_pack(bits, high, shift, words, counts))
+        first = 1
+        if n_positive > 0 and _average_run(counts[2], n_positive) > _RUN:
+            _count_low(words, n_positive, counts[0])
+            first = 0
+        for p in range(first, 3):
+            _move(words, n_positive, 32 + _FIRST[p], _LOW_DIGIT if p == 0 else _DIGIT, counts[p], other)
+            words, other = other, words
+        if first == 1 and not _settle(words, n_positive):
+            _repair(m, words, n_positive, _SORTED_BITS, other)
     order = other.view(np.uint32)[:n]
+    alike = False
     for i in range(n_positive):
-        order[i] = np.uint32(packed[i] & _INDEX)
-    _repair(m, packed, order, n_positive)
+        alike |= i > 0 and words[i] >> _HALF == words[i - 1] >> _HALF
+    if alike:
+        _repair(m, words, n_positive, _HALF, other)
+    for i in range(n_positive):
+        order[i] = np.uint32(words[i] & _KEY)
     place = np.int64(n_positive)
     for i in range(n):
         if place < n:

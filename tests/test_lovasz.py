@@ -21,7 +21,7 @@ BIG = 3.4028234663852886e38  # largest float32
 def check_order(m):
     """Compare with numpy's stable sort."""
     m = np.asarray(m, dtype=float)
-    order, n_positive = descending_order(m, np.zeros((2, m.size), np.uint64))
+    order, _, n_positive = descending_order(m, np.zeros((2, m.size), np.uint64))
     np.testing.assert_array_equal(order, np.argsort(-m, kind="stable"))
     assert n_positive == np.count_nonzero(m)
 
@@ -82,7 +82,7 @@ def test_order_with_nan_is_a_permutation(n):
     """NaN does no harm, wherever it ends up."""
     m = np.random.default_rng(1).random(n)
     m[::3] = np.nan
-    order, _ = descending_order(m, np.zeros((2, n), np.uint64))
+    order, _, _ = descending_order(m, np.zeros((2, n), np.uint64))
     np.testing.assert_array_equal(np.sort(order)[order.size - 2 :], [n - 2, n - 1])
 
 

@@ -68,7 +68,7 @@ def load(x: Array, order: Array, n_rows: int, strips: Array) -> int:
     """Put rows `order` (n,) of x (any, d) into the first d rows of strips, zeros after them; return the strips used."""
     n, d = order.shape[0], x.shape[1]
     length = STRIP_BYTES // x.itemsize
-    n_strips = (n + length - 1) // length
+    n_strips: int = (n + length - 1) // length
     for s in range(n_strips):
         base = s * n_rows * length
         inside = min(length, n - s * length)

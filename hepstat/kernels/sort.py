@@ -164,7 +164,7 @@ def _settle(words: Any, n: int) -> bool:
 
 
 @kernel
-def descending_order(m: Any, work: Any) -> tuple[Any, int]:
+def descending_order(m: Any, work: Any) -> tuple[Any, Any, int]:
     """Return the order in which numbers fall, equal ones by index, and how many are above zero.
 
     Parameters
@@ -172,12 +172,13 @@ def descending_order(m: Any, work: Any) -> tuple[Any, int]:
     m : ndarray, shape (n,)
         Numbers from 0 to infinity, fewer than 2^32 of them.
     work : ndarray of uint64, shape (2, n)
-        Overwritten; the order lies in it. One large allocation by the caller is handed back and forth by the system
-        less often than several.
+        Overwritten; the order lies in it.
 
     Returns
     -------
     order : ndarray of uint32, shape (n,)
+    spare : ndarray of uint64, shape (n,)
+        The half of `work` that is free again.
     n_positive : int
         Entries of `order` from there on belong to zeros.
     """
@@ -216,4 +217,4 @@ def descending_order(m: Any, work: Any) -> tuple[Any, int]:
         if place < n:
             order[place] = i
             place += np.int64(not m[i] > 0.0)
-    return order, n_positive
+    return order, words, n_positive

@@ -82,12 +82,13 @@ def _lovasz_z(f_: Any, y_: Any, w_: Any, constants_: Any, n: int, k: int, gradie
     f, y, w, gradient = view(f_, (n,)), view(y_, (n,)), view(w_, (n,)), view(gradient_, (n,))
     constants = view(constants_, (3,))
     eps, kind, gamma = constants[0], int(constants[1]), constants[2]
-    work = np.empty((4, n))
-    m, growth = work[0], work[1]
+    work = np.empty((3, n))  # in one piece, which the allocator keeps for the next call where several go back
+    m = work[0]
     if errors(kind, gamma, f, y, m, gradient) > 0:
         gradient[:] = np.nan
         return math.nan
-    order, n_positive = descending_order(m, work[2:].view(np.uint64))
+    order, spare, n_positive = descending_order(m, work[1:].view(np.uint64))
+    growth = spare.view(np.float64)
     signal = 0.0
     for i in range(n):
         growth[i] = w[i] * (2.0 * y[i] - 1.0)

@@ -1,4 +1,6 @@
-"""Each fit kernel is compiled once, whatever is fitted."""
+"""Each kernel is compiled once, whatever is fitted or trained; those of training once for each precision."""
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -6,7 +8,22 @@ import pytest
 
 from hepstat.fit import FitToys, fit, fit_many, likelihood
 from hepstat.histogram import Histogram, Regular
-from hepstat.kernels import assemble, binned, fits, newton, scan, throw, unbinned
+from hepstat.kernels import (
+    activations,
+    assemble,
+    batch,
+    binned,
+    fits,
+    network,
+    newton,
+    optimise,
+    scan,
+    throw,
+    train,
+    unbinned,
+)
+from hepstat.learn import BinaryCrossEntropy, CustomLoss, Model, Network, SoftZ
+from hepstat.learn import train as train_model
 from hepstat.search import DiscoveryToys
 from hepstat.seeds import stream_key
 from hepstat.shapes import Exponential, Gaussian, Polynomial, Spectrum
@@ -59,3 +76,43 @@ def throw_toys(spectrum: Spectrum) -> None:
             study.block(stream_key(1), first, np.zeros(4, study.dtype))
     for counts in (np.ones((2, 10), dtype=int), np.asfortranarray(np.ones((3, 10)))):
         studies[1].significances(counts)
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_one_signature_per_precision():
+    """Whatever the data, the loss and the road are, training has one copy of each kernel for each precision."""
+    own = CustomLoss(lambda f, y, w: (float(w @ (f - y) ** 2), 2 * w * (f - y)))
+    for dtype in ("float32", "float64"):
+        for loss in (BinaryCrossEntropy(), SoftZ(5), own):
+            train_every_way(Network(3, (4,), dropout=0.1, dtype=dtype), loss)  # type: ignore[arg-type]
+    modules = (activations, batch, network, optimise, train)
+    found = {kernel.py_func.__name__: precisions(kernel) for module in modules for kernel in kernels_of(module)}
+    assert {name: seen for name, seen in found.items() if len(seen) > len(set(seen))} == {}
+    for name in ("train_epochs", "batch_gradient", "batch_value", "score_unit", "pull_unit", "sum_unit", "descend"):
+        assert set(found[name]) == {"float32", "float64"}
+
+
+def train_every_way(network: Network, loss: Any) -> None:
+    """Train compiled and from Python, with threads, on arrays of any type, on from a model."""
+    x = np.random.default_rng(1).normal(size=(33_000, 3))
+    y, w = np.arange(len(x)) % 2, np.ones(len(x), dtype=int)
+    few = slice(0, 100)
+    first = train_model(network, (x[few].astype(np.float32), y[few], w[few]), loss, rng=1, epochs=2, validation=0.2)
+    options: dict[str, Any] = {"epochs": np.int64(1), "batch_size": None, "l1": 1, "clip": 1}
+    train_model(
+        first.model, (np.asfortranarray(x[few]), y[few]), loss, rng=1, compiled=False, validation=0.2, **options
+    )
+    train_model(network, (x, y, w), loss, rng=1, workers=2, **options)
+    Model(network, first.model.theta).scores(np.asfortranarray(x[few].astype(int)))
+    first.model(np.empty((0, 3)))
+
+
+def kernels_of(module: Any) -> list[Any]:
+    """Return the kernels that a module defines."""
+    found = [entry for entry in vars(module).values() if hasattr(entry, "signatures")]
+    return [kernel for kernel in found if kernel.py_func.__module__ == module.__name__]
+
+
+def precisions(kernel: Any) -> list[str]:
+    """Return that of each signature: float32 if it is anywhere in it."""
+    return ["float32" if "float32" in str(signature) else "float64" for signature in kernel.signatures]

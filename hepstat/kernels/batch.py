@@ -41,6 +41,7 @@ CHUNK = 1024
 UNIT = 16 * CHUNK
 DROPOUT = np.uint64(1 << 63)  # streams of dropout; those below belong to the order of events
 STEP = 1 << 20  # chunks of a step, at most
+NO_STREAM: Any = np.int64(-1)  # no Python integer: it would be typed as a literal, and kernels be compiled once more
 
 
 class Events(NamedTuple):
@@ -274,7 +275,7 @@ def batch_value(
     value = 0.0
     for low in range(0, n, size):
         high = min(n, low + size)
-        score_unit(net, theta, events.x, order[low:high], work, key, -1, work.scores[: high - low])
+        score_unit(net, theta, events.x, order[low:high], work, key, NO_STREAM, work.scores[: high - low])
         take(events, order[low:high], factors[low:high], work.targets, work.weights)
         value += evaluate(loss, constants, high - low, work)
     return value

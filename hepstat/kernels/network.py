@@ -35,6 +35,10 @@ Array = NDArray[Any]
 HALF_WORD = np.uint64(32)
 LOW_HALF = np.uint64(0xFFFFFFFF)
 WHOLE = 2.0**32
+# Not Python's: these would be typed as literals, and kernels be compiled once for each.
+START: Any = np.int64(0)
+FORTH: Any = np.bool_(False)
+BACK: Any = np.bool_(True)
 
 
 class Net(NamedTuple):
@@ -156,11 +160,11 @@ def forward(net: Net, theta: Array, n_strips: int, state: State, strips: Array, 
     length = STRIP_BYTES // strips.itemsize
     n_rows = rows(widths)
     for s in range(n_strips):
-        a, begin = s * n_rows * length, 0
+        a, begin = s * n_rows * length, START
         for layer in range(codes.shape[0]):
             n_in, n_out = widths[layer], widths[layer + 1]
             c = a + n_in * length
-            multiply(theta, (begin, n_in, n_out), False, strips, a, strips, c)
+            multiply(theta, (begin, n_in, n_out), FORTH, strips, a, strips, c)
             activate(codes[layer], strips[c : c + n_out * length])
             if masks.shape[0] > 0 and rates[layer] > 0.0:
                 drop(state, rates[layer], strips[c : c + n_out * length], masks[c : c + n_out * length])
@@ -188,14 +192,14 @@ def backward(
             begin = end - (n_in + 1) * n_out
             c = last - n_out * length
             a = c - n_in * length
-            multiply(theta, (begin, n_in, n_out), True, pulls, c, pulls, a)
+            multiply(theta, (begin, n_in, n_out), BACK, pulls, c, pulls, a)
             keep = 1.0
             if masks.shape[0] > 0 and rates[layer - 1] > 0.0:
                 keep -= rates[layer - 1]
                 multiply_by(pulls[a:c], masks[a:c])
             times_slope(codes[layer - 1], keep, strips[a:c], pulls[a:c])
             end, last = begin, c
-    row, begin = 0, 0
+    row, begin = START, START
     for layer in range(n_layers):
         n_in, n_out = widths[layer], widths[layer + 1]
         add_weights(pulls, strips, (row, n_in, n_out), n_rows, n_strips, sums, gradient, begin)

@@ -186,15 +186,15 @@ def descending_order(m: Any, work: Any) -> tuple[Any, Any, int]:
     words, other = work[0], work[1]
     counts = np.zeros((3, _BUCKETS), np.int64) if n >= _SMALL else np.zeros((3, 1), np.int64)
     if n < _SMALL:
-        n_positive = np.int64(0)
+        n_positive = 0
         for i in range(n):
             words[n_positive] = np.uint64(i)
-            n_positive += np.int64(m[i] > 0.0)
+            n_positive += int(m[i] > 0.0)
         _insertion_sort(m, words, 0, n_positive)
     else:
         bits = m.view(np.uint64)
         high, shift = _range(bits)
-        n_positive = np.int64(_pack(bits, high, shift, words, counts))
+        n_positive = _pack(bits, high, shift, words, counts)
         first = 1
         if n_positive > 0 and _average_run(counts[2], n_positive) > _RUN:
             _count_low(words, n_positive, counts[0])
@@ -212,9 +212,9 @@ def descending_order(m: Any, work: Any) -> tuple[Any, Any, int]:
         _repair(m, words, n_positive, _HALF, other)
     for i in range(n_positive):
         order[i] = np.uint32(words[i] & _KEY)
-    place = np.int64(n_positive)
+    place = n_positive
     for i in range(n):
         if place < n:
             order[place] = i
-            place += np.int64(not m[i] > 0.0)
+            place += int(not m[i] > 0.0)
     return order, words, n_positive

@@ -25,6 +25,7 @@ __all__ = [
     "descend",
     "judge_epoch",
     "judge_step",
+    "keep",
     "train_epochs",
 ]
 
@@ -112,6 +113,17 @@ def judge_step(plan: Plan, counters: Counters, value: float, most: float) -> int
 
 
 @borrowing
+def keep(vectors: Vectors) -> None:
+    """Keep the parameters, if they are finite, in case that training has to be given up."""
+    finite = True
+    for i in range(vectors.theta.shape[0]):
+        finite &= np.isfinite(vectors.theta[i])
+    if finite:
+        for i in range(vectors.theta.shape[0]):
+            vectors.best[i] = vectors.theta[i]
+
+
+@borrowing
 def judge_epoch(plan: Plan, vectors: Vectors, counters: Counters, value: float) -> int:
     """Note the validation loss of an epoch, keep the best parameters, and return a status."""
     counts = counters.counts
@@ -122,8 +134,7 @@ def judge_epoch(plan: Plan, vectors: Vectors, counters: Counters, value: float) 
     best = counts[BEST]
     if best < 0 or value < counters.validation_loss[best] - plan.limits[MIN_DELTA]:
         counts[BEST] = epoch
-        for i in range(vectors.theta.shape[0]):
-            vectors.best[i] = vectors.theta[i]
+        keep(vectors)
     elif epoch - best >= plan.choices[PATIENCE]:
         return STOPPED_EARLY
     return FINISHED
@@ -170,5 +181,7 @@ def train_epochs(
             if status != FINISHED:
                 counters.counts[EPOCHS] = epoch + 1
                 return status
+        else:
+            keep(vectors)
         counters.counts[EPOCHS] = epoch + 1
     return FINISHED

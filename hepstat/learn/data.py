@@ -201,18 +201,18 @@ def mix(processes: Sequence[Process], luminosity: float) -> Sample:
     )
 
 
-def held_out(strata: Ints, fraction: float, generator: np.random.Generator) -> Bools:
+def held_out(strata: Ints, fraction: float, generator: np.random.Generator, name: str = "fraction") -> Bools:
     """Return which events go into the part of this fraction, rounded to whole events in each stratum (n,)."""
-    fraction = finite_number(fraction, "fraction")
+    fraction = finite_number(fraction, name)
     if not 0 < fraction < 1:
-        raise InputError("fraction", f"is {fraction:g}", "Pass a number between 0 and 1")
+        raise InputError(name, f"is {fraction:g}", "Pass a number between 0 and 1")
     held = np.zeros(strata.size, dtype=np.bool_)
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         n = round(fraction * members.size)
         if n in (0, members.size):
             raise InputError(
-                "fraction",
+                name,
                 f"is {fraction:g}, which puts {n} of {members.size} events of a process or class aside",
                 "Pass more events or another fraction",
             )

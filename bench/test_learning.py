@@ -1,4 +1,4 @@
-"""Training: ours, torch's and scikit-learn's of the same networks, losses and data in one run; and how fast it could be.
+"""Training: ours, torch's and scikit-learn's of the same networks, losses and data; and how fast it could be.
 
 Ours works with one thread; a peer with one or two, and in the variant that is fastest. Everything is compiled before it
 is timed. A step is that of a network of two hidden layers, a batch of 256 and Adam.
@@ -288,20 +288,24 @@ def batches_of(seed):
 
 
 def test_same_auc(torch, lines):
-    """What is reached on other events after five epochs, over five seeds: ours and torch's with their own habits."""
+    """What is reached on other events after five epochs, over five seeds, from our initial weights and from torch's."""
     x, y = draw(N_EVENTS, 1)
     x_test, y_test = draw(50_000, 2)
-    found = {"ours": [], "torch": []}
+    found = {"ours": [], "torch, our initial weights": [], "torch": []}
     for seed in range(5):
-        model = train(network(32), (x, y), BinaryCrossEntropy(), rng=seed, batch_size=BATCH, epochs=5).model
-        found["ours"].append(roc(model.scores(x_test), y_test).auc)
-        other = Torch(torch, 32, x, y, seed=seed)
-        for _ in range(5):
-            other.epoch()
-        found["torch"].append(roc(other.scores(x_test), y_test).auc)
+        model = network(32).initial(seed)
+        trained = train(model, (x, y), BinaryCrossEntropy(), rng=seed, batch_size=BATCH, epochs=5).model
+        found["ours"].append(roc(trained.scores(x_test), y_test).auc)
+        for who in list(found)[1:]:
+            other = Torch(torch, 32, x, y, seed=seed)
+            if who != "torch":
+                other.set(model.theta)
+            for _ in range(5):
+                other.epoch()
+            found[who].append(roc(other.scores(x_test), y_test).auc)
     for who, values in found.items():
         lines.append(f"AUC after 5 epochs, 5 seeds, {who}: {np.mean(values):.4f} +- {np.std(values, ddof=1):.4f}")
-    assert abs(np.mean(found["ours"]) - np.mean(found["torch"])) < 0.02
+    assert abs(np.mean(found["ours"]) - np.mean(found["torch, our initial weights"])) < 0.01
 
 
 HAS_512_BITS = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
@@ -317,7 +321,8 @@ def multiply_add(typingctx, n, a, b):
         vector = ir.VectorType(number, LANES)
         n, a, b = args
         a, b = (spread(builder, value, vector) for value in (a, b))
-        fma = builder.module.declare_intrinsic("llvm.fma", [vector])
+        kind = ir.FunctionType(vector, [vector] * 3)
+        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
         sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [float(i)] * LANES)) for i in range(SUMS)]
         with cgutils.for_range(builder, n):
             for place in sums:
@@ -354,7 +359,8 @@ def test_flops(lines):
         seconds = statistics.median(our_epochs(size, EPOCHS)) / N_STEPS
         rate = flops / seconds / 1e9
         lines.append(
-            f"step of {N_FEATURES}-{size}-{size}-1: {seconds * 1e6:.1f} us, {rate:.0f} GFLOP/s, {rate / peak:.0%} of peak"
+            f"step of {N_FEATURES}-{size}-{size}-1: {seconds * 1e6:.1f} us, {rate:.0f} GFLOP/s, "
+            f"{rate / peak:.0%} of peak"
         )
 
 
@@ -380,13 +386,13 @@ print(json.dumps(found))
 
 
 def test_compile_time(tmp_path, lines):
-    """The first training ever in single precision: what is compiled, and how many arguments the largest kernels take."""
+    """The first training ever in single precision: how long its kernel compiles, and how many arguments it takes."""
     seconds, output = run_fresh(COMPILE, tmp_path)
     kernels = json.loads(output)
     total, own, n_arguments = kernels.pop("train_epochs")
     most, slowest = max(kernels.items(), key=lambda entry: entry[1][1])
     lines.append(
-        f"first training, cold: train_epochs {total:.1f} s with all it calls, {own:.2f} s itself, {n_arguments} arguments; "
-        f"the slowest other is {most} with {slowest[1]:.2f} s itself; the whole process {seconds:.1f} s"
+        f"first training, cold: train_epochs {total:.1f} s with all it calls, {own:.2f} s itself, {n_arguments} "
+        f"arguments; the slowest other is {most} with {slowest[1]:.2f} s itself; the whole process {seconds:.1f} s"
     )
     assert n_arguments <= 12

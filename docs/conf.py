@@ -21,6 +21,7 @@ nitpicky = False
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_merge_streams = True
 nb_execution_excludepatterns = ["index.md", "architecture.md", "choose.md", "numerics.md", "api.md"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

@@ -223,19 +223,36 @@ def test_divergence(name, compiled):
     assert_array_equal(caught.value.training.step_loss, found.step_loss)
 
 
-def test_divergence_gives_the_best_or_the_first_model():
-    """What is not finite is not patched up: it is the best model of the validation, else the one at the start."""
+def test_divergence_gives_the_best_or_the_last_good_model():
+    """What is not finite is not patched up: the model is the best, without validation the last or that at the start."""
     options = {"rng": 1, "epochs": 20, "batch_size": None, "on_divergence": "return", "loss_limit": math.inf}
-    huge = SGD(0.1, schedule=lambda step, n, per_epoch: np.where(step <= 4, 1.0, 1e38))
+    huge = SGD(0.1, schedule=lambda step, n, per_epoch: np.where(step <= 4, 1.0, 1e40))
     found = train(NET, (X, Y), SquaredError(), optimiser=huge, score_limit=math.inf, validation=0.2, **options)
     assert (found.status, found.best_epoch, len(found.step_loss)) == ("not finite", 3, 5)
     options["epochs"] = 4
     good = train(NET, (X, Y), SquaredError(), optimiser=SGD(0.1), validation=0.2, **options)
     assert_array_equal(found.model.theta, good.model.theta)
+    last = train(NET, (X, Y), SquaredError(), optimiser=huge, score_limit=math.inf, **{**options, "epochs": 20})
+    assert last.status == "not finite"
+    good = train(NET, (X, Y), SquaredError(), optimiser=SGD(0.1), **options)
+    assert_array_equal(last.model.theta, good.model.theta)
     lost = train(NET, (X, Y), SquaredError(), optimiser=SGD(1e39), **options)
     assert lost.status == "not finite"
     start = train(NET, (X, Y), SquaredError(), optimiser=SGD(1e-300), **options)
     assert_array_equal(lost.model.theta, start.model.theta)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_callback_sees_finite_models_only(compiled):
+    """A step that overflows at the end of an epoch ends the training before the callback is asked."""
+    seen = []
+    late = SGD(0.1, schedule=lambda step, n, per_epoch: np.where(step <= 2, 1.0, 1e40))
+    options = {"rng": 1, "epochs": 9, "batch_size": None, "compiled": compiled, "on_divergence": "return"}
+    found = train(
+        NET, (X, Y), BCE, optimiser=late, callback=lambda epoch, training: seen.append(training) or False, **options
+    )
+    assert (found.status, len(found.step_loss), len(seen)) == ("not finite", 3, 2)
+    assert_array_equal(found.model.theta, seen[-1].model.theta)
 
 
 def test_divergence_of_the_validation_alone():

@@ -23,6 +23,8 @@ from hepstat.learn.losses import (
     SquaredError,
 )
 from hepstat.learn.network import Model, Network
+from hepstat.learn.parameterised import with_parameters
+from hepstat.learn.quasi_newton import Minimum, minimise
 from hepstat.learn.optimisers import (
     SGD,
     Adam,
@@ -62,6 +64,7 @@ __all__ = [
     "LovaszSet",
     "LovaszZ",
     "MaximumLikelihoodRatio",
+    "Minimum",
     "Model",
     "Network",
     "NetworkClassifier",
@@ -76,10 +79,12 @@ __all__ = [
     "Training",
     "Warmup",
     "diagnose_collapse",
+    "minimise",
     "mix",
     "train",
     "train_many",
     "typical_eps",
+    "with_parameters",
 ]
 
 

@@ -101,6 +101,11 @@ def typical_eps(data: Sample | Sequence[ArrayLike], events: float = 5.0) -> floa
     ------
     InputError
         If there is no background with a positive weight, or a number is out of range.
+
+    Notes
+    -----
+    An event of a batch stands for more: with batches that hold a small share of a large sample, several times as many
+    typical events, or larger batches, do better.
     """
     events = positive_number(events, "events")
     if isinstance(data, Sample):

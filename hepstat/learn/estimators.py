@@ -298,7 +298,7 @@ class LinearClassifier(_Classifier):
     patience : int or None, optional
         Epochs without a smaller validation loss after which training stops.
     l1, l2 : float, optional
-        Penalties of weights, l1 |w| + l2 w^2 / 2 added to the loss; biases go free.
+        Penalties of weights, ``l1 sum(abs(w)) + l2 sum(w^2) / 2`` added to the loss; biases go free.
     standardise : bool, optional
         Whether features are shifted and scaled to mean 0 and variance 1. In :meth:`fit` the weights count, so that a
         weight of 2 is the same as the event twice; in a sample of processes each event counts once.

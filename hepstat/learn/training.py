@@ -49,8 +49,9 @@ class Training:
     Attributes
     ----------
     model : Model
-        The model of the best epoch if training could stop early, that of the last step otherwise. Where that is not
-        finite, the one of the best epoch, or, without validation, that at the start.
+        The model of the best epoch if training could stop early, that of the last step otherwise. If training was given
+        up, that of the best epoch, without validation of the last one that ended with finite parameters, or that at the
+        start.
     train_loss : ndarray, (epochs,)
         Mean loss of the batches of each epoch, each before its step, with dropout and without l1 and l2. For set losses
         this is not the loss of the whole sample.
@@ -140,7 +141,7 @@ def train(
     min_delta : float, optional
         How much better.
     l1, l2 : float, optional
-        Penalties l1 sum |w| + l2 sum w^2 / 2 on weights, not on biases; not part of the losses reported.
+        Penalties ``l1 sum(abs(w)) + l2 sum(w^2) / 2`` on weights, not on biases; not part of the losses reported.
     clip : float, optional
         Keep weights within [-clip, clip] after every step; with `clip_biases` biases too.
     stratified : bool or "auto", optional
@@ -399,14 +400,14 @@ class _Run:
                     status = _STATUS[advance(until)]
                     self.loss.raise_error()
                     done(self._count(kernels.EPOCHS) - before)
-                    if status != "finished":
+                    if status != "finished" or not self._finite():
                         break
                     if callback is not None and callback(until - 1, self._training("finished")):
                         status = "stopped early"
                         break
         except KeyboardInterrupt:
             status = "interrupted"
-        if not np.isfinite(self.vectors.theta).all():  # by the last step, which no other has judged
+        if not self._finite():  # by the last step, which no other has judged
             status = "not finite"
         return self._training(status)
 
@@ -482,6 +483,9 @@ class _Run:
         plain = Model(model.network, model.theta)  # the inputs are standardised already
         scores = plain.scores(inputs[:, :n_features], parameters)
         return diagnose_collapse(loss, scores, self.events.y[:n], self.events.w[:n])
+
+    def _finite(self) -> bool:
+        return bool(np.isfinite(self.vectors.theta).all())
 
     def _count(self, which: int) -> int:
         return int(self.counters.counts[which])

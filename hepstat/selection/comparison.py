@@ -76,7 +76,8 @@ class Comparison(Record):
     collapse : tuple of str
         For Lovász surrogates "collapsed", "weak" or "escaped", with numbers where trainings differ; else empty.
     ranking : tuple of str
-        Names by falling `z_cautious`.
+        Names by falling `z_cautious`, after them those of which a training has collapsed: nothing holds the direction
+        of such a model, however good it happens to be.
     recommended : str
         The first of them.
     reason : str
@@ -288,7 +289,8 @@ def _summary(
     cautious = s / np.sqrt(b_more)
     relative = s_variance / s**2 + (b_variance + event**2) / (4.0 * b_more**2)
     error = np.hypot(cautious * np.sqrt(relative * of_mean), np.nan_to_num(spread) / np.sqrt(n_good))
-    order = np.argsort(-np.nan_to_num(cautious, nan=-np.inf), kind="stable")
+    lost = np.array(["collapsed" in entries for entries in verdicts])
+    order = np.lexsort((-np.nan_to_num(cautious, nan=-np.inf), lost))
     return Comparison(
         names=names,
         z_of_each=numbers[:, :, 4],
@@ -303,7 +305,7 @@ def _summary(
         collapse=tuple(_counted(entries) for entries in verdicts),
         ranking=tuple(names[k] for k in order),
         recommended=names[order[0]],
-        reason=_reason([names[k] for k in order], cautious[order], error[order]),
+        reason=_reason([names[k] for k in order if not lost[k] or k == order[0]], cautious[order], error[order]),
     )
 
 
@@ -314,9 +316,9 @@ def _counted(verdicts: list[str]) -> str:
 
 
 def _reason(names: list[str], z: Floats, error: Floats) -> str:
-    """Return why the first is recommended, and which of the others are as good."""
+    """Return why the first is recommended, and which of the others in `names` are as good."""
     text = f"{names[0]} has the highest held-out significance, cautiously {z[0]:.3f} +- {error[0]:.2g}"
-    others = zip(names[1:], z[1:], error[1:], strict=True)
+    others = zip(names[1:], z[1:], error[1:], strict=False)  # numbers of collapsed ones follow
     near = [name for name, lower, e in others if z[0] - lower <= math.hypot(error[0], e)]
     if near:
         return f"{text}; within one standard error of the difference: {', '.join(near)}."

@@ -23,8 +23,6 @@ from hepstat.learn.losses import (
     SquaredError,
 )
 from hepstat.learn.network import Model, Network
-from hepstat.learn.parameterised import with_parameters
-from hepstat.learn.quasi_newton import Minimum, minimise
 from hepstat.learn.optimisers import (
     SGD,
     Adam,
@@ -37,6 +35,8 @@ from hepstat.learn.optimisers import (
     Step,
     Warmup,
 )
+from hepstat.learn.parameterised import with_parameters
+from hepstat.learn.quasi_newton import Minimum, minimise
 from hepstat.learn.training import Training, train, train_many
 
 _ESTIMATORS = ("LinearClassifier", "NetworkClassifier")  # these load scikit-learn

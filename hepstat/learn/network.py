@@ -240,10 +240,22 @@ class Model:
 
     def inputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> Weights:
         """Return what the first layer sees (n, n_features + n_parameters): features and parameters, standardised."""
-        values = joined(self.network, x, parameters)
-        values -= self.mean
-        values /= self.scale
-        return np.ascontiguousarray(values, dtype=self.network.dtype)
+        return self.standardised(joined(self.network, x, parameters))
+
+    def standardised(self, values: Floats) -> Weights:
+        """Return checked features and parameters as the first layer sees them.
+
+        Raises
+        ------
+        InputError
+            If they are beyond the precision of the network.
+        """
+        with np.errstate(over="ignore"):
+            inputs = np.ascontiguousarray((values - self.mean) / self.scale, dtype=self.network.dtype)
+        if not np.isfinite(inputs).all():
+            problem = f"is too large for {self.network.dtype}, up to {np.abs(values).max():.3g}"
+            raise InputError("x", problem, "Scale the features first, or train with standardise=True")
+        return inputs
 
     def save(self, path: str | Path) -> None:
         """Write the model to one ``.npz`` file of plain arrays; see :meth:`load`."""

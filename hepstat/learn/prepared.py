@@ -17,7 +17,7 @@ from hepstat.learn.losses import Loss
 from hepstat.learn.network import Model, Network, initial_model, joined
 from hepstat.types import Bools, Floats, Ints
 
-__all__ = ["Data", "Table", "at_least_zero", "begin", "checked_table", "normalised"]
+__all__ = ["Data", "Table", "at_least_zero", "begin", "check_data", "checked_table", "network_of", "normalised"]
 
 Data: TypeAlias = Sample | Sequence[ArrayLike]
 
@@ -43,6 +43,15 @@ class Table:
         return Table(self.x[keep], self.y[keep], w, strata)
 
 
+def network_of(model: Network | Model) -> Network:
+    """Return the network of a model, or a network itself."""
+    if isinstance(model, Model):
+        return model.network
+    if isinstance(model, Network):
+        return model
+    raise InputError("model", f"is {model!r}", "Pass a Network or a Model")
+
+
 def checked_table(network: Network, data: Data, parameters: ArrayLike | None, name: str) -> Table:
     """Check what is trained on or validated with."""
     if isinstance(data, Sample):
@@ -57,6 +66,15 @@ def checked_table(network: Network, data: Data, parameters: ArrayLike | None, na
         raise InputError("weights", f"have {w.size} entries for {y.size} events", "Pass one weight for each event")
     labels, strata = np.unique(y, return_inverse=True)
     return Table(x, y, w, strata if len(labels) <= network.n_outputs + 1 else np.zeros(y.size, dtype=np.int64))
+
+
+def check_data(network: Network, loss: Loss, table: Table) -> None:
+    """Raise :class:`InputError` for what cannot be trained on: data that the loss cannot take, or labels all alike."""
+    if not isinstance(loss, Loss):
+        raise InputError("loss", f"is {loss!r}", "Pass a loss such as BinaryCrossEntropy()")
+    loss.check(table.y, table.w, network.n_outputs)
+    if loss.labels != "real" and (table.y == table.y[0]).all():
+        raise InputError("y", f"is {table.y[0]:g} for all {len(table)} events", "Pass events of at least two classes")
 
 
 def begin(network: Network, table: Table, generator: np.random.Generator, standardise: bool) -> Model:

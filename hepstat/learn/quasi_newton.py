@@ -19,7 +19,7 @@ from hepstat.learn.gradient import BatchGradient
 from hepstat.learn.losses import Loss
 from hepstat.learn.losses.base import PythonLoss
 from hepstat.learn.network import Model, Network, initial_model
-from hepstat.learn.prepared import Data, Table, at_least_zero, begin, checked_table, normalised
+from hepstat.learn.prepared import Data, Table, at_least_zero, begin, check_data, checked_table, network_of, normalised
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
 
@@ -148,7 +148,7 @@ def minimise(
     workers = whole_number(workers, "workers", at_least=1)
     network = _checked_network(model)
     table = checked_table(network, data, parameters, "data")
-    loss.check(table.y, table.w, network.n_outputs)
+    check_data(network, loss, table)
     models = _starts(model, table, n_starts, rng, standardise)
     problem = _Problem(
         model=models[0],
@@ -165,7 +165,7 @@ def minimise(
 
 
 def _checked_network(model: Network | Model) -> Network:
-    network = model if isinstance(model, Network) else model.network
+    network = network_of(model)
     if network.dtype != "float64":
         problem = f"has the dtype {network.dtype!r}, too few digits for line searches"
         raise InputError("model", problem, "Make the network with dtype='float64'")
@@ -187,7 +187,7 @@ def _starts(model: Network | Model, table: Table, n: int, rng: Rng | None, stand
 
 
 def _events(model: Model, table: Table, loss: Loss) -> Events:
-    inputs = np.ascontiguousarray((table.x - model.mean) / model.scale)
+    inputs = model.standardised(table.x)
     return Events(inputs, np.array(table.y), np.array(normalised(loss, table.w)))
 
 

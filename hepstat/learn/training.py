@@ -25,7 +25,7 @@ from hepstat.learn.gradient import BatchGradient
 from hepstat.learn.losses import Loss, LovaszZ
 from hepstat.learn.network import Model, Network
 from hepstat.learn.optimisers import Adam, Optimiser
-from hepstat.learn.prepared import Data, Table, at_least_zero, begin, checked_table, normalised
+from hepstat.learn.prepared import Data, Table, at_least_zero, begin, check_data, checked_table, network_of, normalised
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats, Ints
 
@@ -186,8 +186,11 @@ def train(
     In a batch of n_k of the N_k events of stratum k, weights are multiplied by N_k / n_k for set losses, so that every
     batch has the yields of the sample; by the number of batches for sums, so that its loss is an unbiased estimate.
     """
+    optimiser = Adam() if optimiser is None else optimiser
+    if not isinstance(optimiser, Optimiser):
+        raise InputError("optimiser", f"is {optimiser!r}", "Pass an optimiser such as Adam(rate=1e-3)")
     run = _Run(
-        model, data, loss, stream_key(rng), parameters, optimiser or Adam(), validation, batch_size, stratified,
+        model, data, loss, stream_key(rng), parameters, optimiser, validation, batch_size, stratified,
         standardise,
         _Options(
             epochs=whole_number(epochs, "epochs", at_least=1),
@@ -296,9 +299,9 @@ class _Run:
         workers: int,
     ) -> None:
         self.loss, self.options = loss, options
-        network = model if isinstance(model, Network) else model.network
+        network = network_of(model)
         table = checked_table(network, data, parameters, "data")
-        loss.check(table.y, table.w, network.n_outputs)
+        check_data(network, loss, table)
         train_part, validation_part = self._split(network, table, validation, key)
         if options.patience is not None and validation_part is None:
             raise InputError("patience", "is given without validation", "Pass validation=0.2 or other events")
@@ -315,7 +318,7 @@ class _Run:
             x = np.concatenate([x, validation_part.x])
             y = np.concatenate([y, validation_part.y])
             w = np.concatenate([w, normalised(loss, validation_part.w)])
-        inputs = np.ascontiguousarray((x - model.mean) / model.scale, dtype=network.dtype)
+        inputs = model.standardised(x)
         self.events = Events(inputs, np.ascontiguousarray(y, dtype=np.float64), np.ascontiguousarray(w))
         steps_per_epoch = n_batches
         self.plan = kernels.Plan(

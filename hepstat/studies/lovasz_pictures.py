@@ -83,7 +83,8 @@ def draw_all(
         scans = {name: threshold_scan(test, linear[case, name][0].score(test.x)) for name in (*SHOWN, "BCE, yields")}
         pictures |= {f"{key}_case{case}.png": figure for key, figure in _of_case(test, scans).items()}
         shown = {name: linear[case, name][0].score for name in SHOWN}
-        pictures[f"figure1_case{case}.png"] = _boundaries(test, shown, lines[case], f"Case {case}")
+        title = f"Case {case}, Lovász Z {linear[case, 'Lovász Z'][0].verdict}"
+        pictures[f"figure1_case{case}.png"] = _boundaries(test, shown, lines[case], title)
     _add_curves(pictures["figure2ab_case1.png"], *published)
     errors: tuple[Error, ...] = ("hinge", "sigmoid", "cross-entropy", "focal")
     pictures["figure3.png"] = draw_loss_landscape({error.capitalize(): LovaszZ(1.0, error) for error in errors})

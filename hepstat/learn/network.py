@@ -26,12 +26,11 @@ from hepstat.types import Floats
 __all__ = ["Model", "Network"]
 
 Weights = NDArray[np.float32] | NDArray[np.float64]
-Initial = Literal["auto", "glorot", "he"]
+Initial = Literal["glorot", "he"]
 
 MOST_UNITS = 512
 _FORMAT = "hepstat model 1"
 _INITIAL_STREAM = 1 << 62  # of a key; training uses those below and above
-_RELU_LIKE = ("relu", "leaky relu", "elu")
 _NO_KEY = np.zeros(2, dtype=np.uint64)
 
 
@@ -133,16 +132,16 @@ class Network:
         codes = [ACTIVATIONS.index(activation) for activation in (*self.activations, "identity")]
         return Net(np.array(self.widths), np.array(codes), np.array([*self.dropouts, 0.0]))
 
-    def initial(self, rng: Rng, method: Initial = "auto") -> Model:
+    def initial(self, rng: Rng, method: Initial = "glorot") -> Model:
         """Return a model with random weights and zero biases.
 
         Parameters
         ----------
         rng : int, SeedSequence or Generator
             The seed.
-        method : {"auto", "glorot", "he"}, optional
+        method : {"glorot", "he"}, optional
             Uniform weights: of Glorot and Bengio, AISTATS 2010, eq. (16), within sqrt(6 / (in + out)); of He et al.,
-            ICCV 2015, eq. (10), with their variance 2 / in. By default He's where a relu, leaky relu or elu follows.
+            ICCV 2015, eq. (10), with their variance 2 / in.
 
         Returns
         -------
@@ -292,15 +291,13 @@ class Model:
                 raise InputError("path", f"{str(path)!r} is no model ({error})", "Pass a file of Model.save") from None
 
 
-def initial_model(network: Network, generator: np.random.Generator, method: Initial = "auto") -> Model:
+def initial_model(network: Network, generator: np.random.Generator, method: Initial = "glorot") -> Model:
     """Return a model with weights drawn from the generator, layer by layer."""
-    if method not in ("auto", "glorot", "he"):
-        raise InputError("method", f"is {method!r}", "Pass 'auto', 'glorot' or 'he'")
+    if method not in ("glorot", "he"):
+        raise InputError("method", f"is {method!r}", "Pass 'glorot' or 'he'")
     parts = []
-    activations = (*network.activations, "identity")
-    for n_in, n_out, activation in zip(network.widths[:-1], network.widths[1:], activations, strict=True):
-        he = method == "he" or (method == "auto" and activation in _RELU_LIKE)
-        edge = math.sqrt(6.0 / n_in if he else 6.0 / (n_in + n_out))
+    for n_in, n_out in zip(network.widths[:-1], network.widths[1:], strict=True):
+        edge = math.sqrt(6.0 / n_in if method == "he" else 6.0 / (n_in + n_out))
         parts += [generator.uniform(-edge, edge, n_in * n_out), np.zeros(n_out)]
     return Model(network, np.concatenate(parts).astype(network.dtype))
 

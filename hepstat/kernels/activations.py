@@ -12,8 +12,8 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from hepstat.kernels.options import borrowing
-from hepstat.kernels.special import exp, expm1, sigmoid, softplus, tanh
-from hepstat.kernels.special_f4 import exp_f4, expm1_f4, sigmoid_f4, softplus_f4, tanh_f4
+from hepstat.kernels.special import expm1, sigmoid, softplus, tanh
+from hepstat.kernels.special_f4 import expm1_f4, sigmoid_f4, softplus_f4, tanh_f4
 
 __all__ = ["ACTIVATIONS", "LEAK", "activate", "times_slope"]
 
@@ -38,7 +38,6 @@ def _either(single: Any, double: Any) -> Any:
     return choose
 
 
-_exp = _either(exp_f4, exp)
 _expm1 = _either(expm1_f4, expm1)
 _sigmoid = _either(sigmoid_f4, sigmoid)
 _softplus = _either(softplus_f4, softplus)
@@ -95,4 +94,4 @@ def times_slope(code: int, scale: float, a: Array, d: Array) -> None:
             d[i] *= v * (one - v)
     elif code == SOFTPLUS:
         for i in range(n):
-            d[i] *= one - _exp(-scale * a[i])
+            d[i] *= -_expm1(-scale * a[i])

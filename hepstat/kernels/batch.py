@@ -81,7 +81,8 @@ def arrange(
     """Deal the events of an epoch into batches.
 
     Stratum k is events starts[k] to starts[k + 1]. Each is shuffled, from the stream `epoch` of the key, and dealt to
-    all batches in parts whose sizes differ by one at most. Batch b is order[batches[b]:batches[b + 1]].
+    all batches in parts whose sizes differ by one at most, each stratum beginning where the one before has ended, so
+    that the sizes of batches differ by one at most, too. Batch b is order[batches[b]:batches[b + 1]].
 
     Factors make the sum over a batch an estimate of that over all events. Each event is in one of the m batches, hence
     m; with `balanced`, the size of the stratum over that of its part, so that every batch has the counts of the whole.
@@ -100,9 +101,11 @@ def arrange(
     filled = 0
     for b in range(n_batches):
         batches[b] = filled
+        offset = 0
         for k in range(starts.shape[0] - 1):
             size = starts[k + 1] - starts[k]
-            low, high = part_start(size, n_batches, b), part_start(size, n_batches, b + 1)
+            low, high = dealt(size, n_batches, offset, b), dealt(size, n_batches, offset, b + 1)
+            offset = (offset + size) % n_batches
             factor = size / (high - low) if balanced and high > low else float(n_batches)
             for i in range(starts[k] + low, starts[k] + high):
                 order[filled] = shuffled[i]
@@ -112,9 +115,15 @@ def arrange(
 
 
 @borrowing
-def part_start(size: int, n_parts: int, part: int) -> int:
-    """Return where a part begins if `size` things are cut into parts whose sizes differ by one at most."""
-    return part * (size // n_parts) + min(part, size % n_parts)
+def dealt(size: int, n_parts: int, offset: int, part: int) -> int:
+    """Return how many of `size` things are in the parts before `part`.
+
+    All parts get size // n_parts; what remains goes to one after the other, from part `offset` on and around the end.
+    """
+    rest = size % n_parts
+    around = max(offset + rest - n_parts, 0)
+    extra = min(part, around) + min(max(part - offset, 0), rest - around)
+    return part * (size // n_parts) + extra
 
 
 @borrowing

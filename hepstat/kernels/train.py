@@ -107,7 +107,7 @@ def judge_step(plan: Plan, counters: Counters, value: float, most: float) -> int
         return NOT_FINITE
     if most > plan.limits[MAX_SCORE]:
         return SCORES_EXPLODED
-    if abs(value) > plan.limits[MAX_LOSS] * (1.0 + abs(counters.step_loss[0])):
+    if value > plan.limits[MAX_LOSS] * (1.0 + abs(counters.step_loss[0])):
         return LOSS_EXPLODED
     return FINISHED
 

@@ -8,7 +8,15 @@ from numpy.typing import ArrayLike
 from hepstat.errors import InputError
 from hepstat.types import Floats
 
-__all__ = ["finite_array", "finite_number", "interval", "positive_number", "rising_edges", "whole_number"]
+__all__ = [
+    "finite_array",
+    "finite_number",
+    "interval",
+    "nonnegative_number",
+    "positive_number",
+    "rising_edges",
+    "whole_number",
+]
 
 
 def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: bool = False) -> Floats:
@@ -73,6 +81,14 @@ def positive_number(value: Any, name: str) -> float:
     number = finite_number(value, name)
     if number <= 0:
         raise InputError(name, f"is {number:g}", "Pass a number above zero")
+    return number
+
+
+def nonnegative_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float of at least zero, or raise :class:`InputError`."""
+    number = finite_number(value, name)
+    if number < 0:
+        raise InputError(name, f"is {number:g}", "Pass a number of at least zero")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Frozen results that travel through JSON: numbers keep all their digits, NaN becomes null."""
+"""Frozen results that travel through JSON: numbers keep all their digits, NaN becomes null, infinities "inf"."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from hepstat.errors import InputError
 __all__ = ["Record", "plain"]
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, infinities: bool = False) -> Any:
     """Return `value` in the types of JSON: arrays become lists, NaN and infinities become None.
 
     Parameters
     ----------
     value : object
-        Numbers, text, arrays, and mappings and sequences of such.
+        Numbers, text, arrays, records, and mappings and sequences of such.
+    infinities : bool, optional
+        Make infinities "inf" and "-inf" instead.
 
     Returns
     -------
@@ -30,12 +32,14 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
+    if isinstance(value, Record):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry, infinities=infinities) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [plain(entry, infinities=infinities) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value) if infinities and math.isinf(value) else None
     return value
 
 
@@ -43,8 +47,9 @@ class Record:
     """A frozen dataclass of numbers, text, arrays and tuples of text that can be written to JSON and read back."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        """Return the fields as JSON types; NaN is None, infinities are "inf" and "-inf"."""
+        entries: dict[str, Any] = plain(self, infinities=True)
+        return entries
 
     def to_json(self) -> str:
         """Return the fields as a JSON object."""
@@ -85,7 +90,7 @@ class Record:
 
 
 def _rich(entry: Any, kind: Any) -> Any:
-    """Turn an entry back into what the field's annotation says; null stands for NaN where a number is wanted."""
+    """Turn an entry back into what the annotation says; where numbers are wanted null is NaN, "inf" infinity."""
     origin = get_origin(kind)
     if origin is np.ndarray:
         dtype = get_args(get_args(kind)[1])[0]

@@ -20,7 +20,7 @@ from hepstat.learn import (
     typical_eps,
 )
 from hepstat.seeds import stream_key, toy_generator
-from hepstat.selection import Comparison, compare_losses, default_losses, threshold_scan
+from hepstat.selection import Comparison, compare_losses, default_losses, threshold_scan, train_weighted
 
 LINEAR = Network(2, (), dtype="float64")
 OPTIONS = {"optimiser": Adam(rate=0.05, schedule=Cosine()), "epochs": 30, "batch_size": None}
@@ -109,15 +109,26 @@ def test_default_losses_fit_the_sample():
     loss, options = losses["Lovász Z"]
     assert (loss.eps, options["batch_size"], options["epochs"]) == (pytest.approx(1.0), 4520, 750)
     assert options["optimiser"].rate == 0.01
-    assert losses["BCE"][1]["equal_weights"] is True
+    assert losses["BCE"][1]["weights"] == "balanced"
     assert losses["SoftZ"][0].eps == pytest.approx(5e-3)
 
 
-def test_equal_weights(sample):
-    """The option weighs every event 1."""
-    losses = {"equal": (BinaryCrossEntropy(), {**OPTIONS, "equal_weights": True}), "yields": TWO["cross-entropy"]}
+def test_weights(sample):
+    """Expected events, 1 for each, or half of all for each class: 2000 events of signal and 4000 of background."""
+    w = {"yields": sample.w, "equal": np.ones(6000), "balanced": np.where(sample.y == 1, 2.0, 1.0)}
+    for name, weights in w.items():
+        found = train_weighted(LINEAR, sample, BinaryCrossEntropy(), rng=1, weights=name, epochs=3)
+        by_hand = train(LINEAR, (sample.x, sample.y, weights), BinaryCrossEntropy(), rng=1, epochs=3)
+        np.testing.assert_allclose(found.model.theta, by_hand.model.theta, rtol=1e-9)
+    with pytest.raises(InputError, match="weights: is 'none'"):
+        train_weighted(LINEAR, sample, BinaryCrossEntropy(), rng=1, weights="none")
+
+
+def test_weights_in_a_comparison(sample):
+    """They are an option beside those of train."""
+    losses = {name: (BinaryCrossEntropy(), {**OPTIONS, "weights": name}) for name in ("equal", "yields", "balanced")}
     found = compare_losses(LINEAR, sample, rng=1, losses=losses, n=1)
-    assert found.z_of_each[0, 0] != found.z_of_each[1, 0]
+    assert len(set(found.z_of_each[:, 0])) == 3
 
 
 def test_diverged_trainings(sample):

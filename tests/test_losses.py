@@ -28,6 +28,7 @@ from hepstat.learn.losses import (
     Focal,
     Hinge,
     LinearRatio,
+    Loss,
     LovaszSet,
     LovaszZ,
     MaximumLikelihoodRatio,
@@ -166,8 +167,23 @@ def test_no_probability() -> None:
     for loss in (Hinge(), *SETS.values(), *OTHERS.values()):
         with pytest.raises(InputError, match=f"^loss: is {type(loss).__name__}"):
             loss.probability([0.0])
+        assert not loss.tells_probability
     own = CustomLoss(lambda f, y, w: (0.0, 0 * f), to_probability=lambda f: f / 2)
     np.testing.assert_array_equal(own.probability([0.5]), [0.25])
+    assert own.tells_probability
+
+
+def test_outputs_for_classes() -> None:
+    """One score, one for each class, or as many as a loss was made for."""
+    assert BinaryCrossEntropy().outputs_for(3) == SoftZ(1.0).outputs_for(2) == 1
+    assert CategoricalCrossEntropy().outputs_for(3) == 3
+    assert CustomLoss(lambda f, y, w: (0.0, 0 * f), n_outputs=2).outputs_for(5) == 2
+
+
+def test_a_loss_needs_a_kernel() -> None:
+    """What all losses share is none itself."""
+    with pytest.raises(TypeError, match="abstract"):
+        Loss()  # type: ignore[abstract]
 
 
 @pytest.mark.kernels

@@ -332,6 +332,30 @@ def test_bad_input(argument, call):
     assert caught.value.argument == argument
 
 
+def test_networks_are_values():
+    """Entries of all hidden layers are kept as one for each, so that equal networks compare equal."""
+    network = Network(2, (3, 4), "tanh", dropout=0.25)
+    assert network == Network(2, [3, 4], ["tanh", "tanh"], dropout=[0.25, 0.25]) == Network(**network.to_dict())  # type: ignore[arg-type]
+    assert (network.activation, network.dropout) == (("tanh", "tanh"), (0.25, 0.25))
+    assert Network(2, (), "tanh") == Network(2, (), "relu", dropout=0.5)
+    assert hash(network) == hash(Network(2, (3, 4), ("tanh", "tanh"), dropout=0.25))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_slopes_of_a_linear_model(dtype):
+    """Slopes and offset are those of the scores by the features as they are given."""
+    model = Model(Network(2, (), dtype=dtype), [2.0, -3.0, 0.5], mean=[10.0, -1.0], scale=[4.0, 0.5])
+    assert_allclose(model.slopes, [0.5, -6.0], rtol=1e-15)
+    assert model.offset == 0.5 - 5.0 - 6.0
+    x = np.random.default_rng(1).normal([10, -1], [4, 0.5], (20, 2))
+    assert_allclose(model.scores(x), x @ model.slopes + model.offset, atol=2e-6 if dtype == "float32" else 1e-14)
+    for network in (Network(2, (3,)), Network(2, (), n_outputs=2), Network(2, (), n_parameters=1)):
+        for name in ("slopes", "offset"):
+            with pytest.raises(InputError) as caught:
+                getattr(network.initial(1), name)
+            assert caught.value.argument == "network"
+
+
 def test_models_do_not_change():
     """Arrays of a model are its own, and cannot be written."""
     theta = np.ones(3, dtype=np.float32)

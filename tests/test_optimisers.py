@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from hepstat.errors import InputError
 from hepstat.kernels import optimise
-from hepstat.learn.optimisers import SGD, Adam, AdamW, Constant, Cosine, RAdam, RMSprop, Step, Warmup
+from hepstat.learn.optimisers import SGD, Adam, AdamW, Constant, Cosine, Optimiser, RAdam, RMSprop, Step, Warmup
 
 pytestmark = pytest.mark.kernels
 
@@ -243,9 +243,24 @@ def test_numbers_for_the_kernels():
     assert [RULES[name][0].code for name in ("sgd", "momentum", "nesterov", "adam", "adamw", "radam", "rmsprop")] == [
         *(0, 0, 1, 2, 3, 4, 5)
     ]
-    assert_array_equal(AdamW().hyper, [1e-2, 0.9, 0.999, 1e-8, 0, 0, 0, 0])
-    assert_array_equal(RMSprop(momentum=0.5).hyper, [0, 0.5, 0.99, 1e-8, 0, 0, 0, 0])
+    assert_array_equal(AdamW().hyper, [1e-2, 0.9, 0.999, 1e-8])
+    assert_array_equal(RMSprop(momentum=0.5).hyper, [0, 0.5, 0.99, 1e-8])
     assert (Adam().max_norm, Adam(max_value=2).max_value) == (math.inf, 2)
+
+
+def test_rules_are_inherited():
+    """A subclass has the rule of its class whatever its name, and what has no rule cannot be made."""
+
+    class Mine(Adam):
+        """Adam by another name."""
+
+    class Ahead(SGD):
+        """As for the rules of which there are two."""
+
+    assert (Mine().code, Ahead(momentum=0.5, nesterov=True).code) == (Adam().code, 1)
+    assert_array_equal(Mine(beta1=0.8).hyper, Adam(beta1=0.8).hyper)
+    with pytest.raises(TypeError, match="abstract"):
+        Optimiser()
 
 
 def test_optimisers_are_values():

@@ -61,6 +61,18 @@ def test_scans_over_threshold_and_efficiency():
     assert "sqrt" in draw_threshold_scan({"one": SCAN}).axes[0].get_ylabel()
 
 
+def test_published_points_of_a_scan():
+    """Open circles in the colour of their scan, in a legend of their own."""
+    figure = draw_threshold_scan({"one": SCAN, "two": OTHER}, points={"two": ([0.2, 0.4], [1.0, 2.0])})
+    right = figure.axes[1]
+    circles = right.lines[-1]
+    assert circles.get_xydata().tolist() == [[0.2, 1.0], [0.4, 2.0]]
+    assert circles.get_color() == right.lines[-2].get_color()
+    assert _words(right) == ["two, published"]
+    assert _figure_words(figure) == ["one", "two"]
+    _png(figure)
+
+
 def test_scan_of_one_point():
     """Equal scores have one threshold."""
     one = threshold_scan(SAMPLE, np.zeros(len(SAMPLE)))
@@ -124,6 +136,19 @@ def test_boundaries():
     _png(figure)
 
 
+def test_published_boundaries():
+    """Dashed in the colour of the boundary of that name; the others are solid."""
+    models = {"a": lambda x: x[:, 0] - 3.0, "b": lambda x: x[:, 1] - 6.0}
+    figure = draw_boundaries(SAMPLE.x, SAMPLE.y, models, lines={"b": ((1.0, 5.0), (4.0, 6.5))})
+    axes = figure.axes[0]
+    line = axes.lines[-1]
+    assert line.get_xydata().tolist() == [[1.0, 5.0], [4.0, 6.5]]
+    assert [entry.get_linestyle() for entry in axes.lines[2:]] == ["-", "-", "--"]
+    assert line.get_color() == axes.lines[3].get_color()
+    assert _figure_words(figure)[2:] == ["a", "b", "b, published"]
+    _png(figure)
+
+
 def test_boundaries_with_defaults():
     """Processes are numbered, the range may be given."""
     figure = draw_boundaries(SAMPLE.x, SAMPLE.y, {}, limits=((0, 5), (1, 9)))
@@ -184,6 +209,10 @@ def test_training_that_was_given_up():
     ("draw", "message"),
     [
         (lambda: draw_threshold_scan({}), "scans: have no finite"),
+        (lambda: draw_threshold_scan({"a": SCAN}, points={"b": ([1], [1])}), "points: has 'b'"),
+        (lambda: draw_threshold_scan({"a": SCAN}, points={"a": ([1], [1, 2])}), "z of a: has 2 entries"),
+        (lambda: draw_boundaries(SAMPLE.x, SAMPLE.y, {}, lines={"b": ((1, 1), (2, 2))}), "lines: has 'b'"),
+        (lambda: draw_boundaries(SAMPLE.x, SAMPLE.y, {"b": len}, lines={"b": ((1, 1),)}), "line of b: has shape"),
         (lambda: draw_roc({}), "curves: is empty"),
         (lambda: draw_roc({"one": SCAN}, kind="best"), "kind: is 'best'"),
         (lambda: draw_boundaries(SAMPLE.x[:, :1], SAMPLE.y, {}), "x: has 1 features"),

@@ -1,6 +1,7 @@
 """Quasi-Newton: the minima of other solvers, limits, many starts, kinks, interruptions, bad input."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.optimize import check_grad, minimize
 from hepstat.errors import InputError, TrainingError
 from hepstat.kernels.batch import UNIT
 from hepstat.learn import (
+    SGD,
     AsimovZ,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
@@ -24,6 +26,7 @@ from hepstat.learn import (
     SoftZ,
     SquaredError,
     mix,
+    train,
 )
 from hepstat.learn.quasi_newton import Minimum, minimise
 from hepstat.seeds import stream_key, toy_generator
@@ -175,6 +178,17 @@ def test_start_zero_is_the_model() -> None:
     assert len(set(many.values)) == 4
     again = minimise(one.model, (x, y, w), BinaryCrossEntropy(), l2=1e-3, max_steps=1)
     assert again.value <= one.value
+
+
+def test_the_first_start_is_that_of_training() -> None:
+    """A network and a seed give the first weights that training and `initial` give, one start or several."""
+    data = draw()
+    begun = replace(SMALL.initial(5), mean=data[0].mean(axis=0), scale=data[0].std(axis=0))
+    one = minimise(SMALL, data, BinaryCrossEntropy(), rng=5, max_steps=3)
+    assert_same(one, minimise(begun, data, BinaryCrossEntropy(), max_steps=3))
+    assert one.value in minimise(SMALL, data, BinaryCrossEntropy(), rng=5, starts=3, max_steps=3).values
+    trained = train(SMALL, data, BinaryCrossEntropy(), rng=5, optimiser=SGD(rate=1e-300), epochs=1)
+    assert_allclose(trained.model.theta, begun.theta, atol=1e-290)
 
 
 def test_seeds_choose_the_starts() -> None:

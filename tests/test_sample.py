@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hepstat.errors import InputError
-from hepstat.learn import Process, Sample, mix
+from hepstat.learn import BinaryCrossEntropy, Network, Process, Sample, mix, train
+from hepstat.learn.data import part_weights, typical_weight
 
 
 def events(n: int, first: int = 0, d: int = 2) -> Any:
@@ -139,6 +140,25 @@ def test_bad_input(argument, call):
 def test_a_part_without_weight():
     """If all weight is in one event, one part has none of it."""
     process = Process("b", events(4), 1.0, weights=[1.0, 0.0, 0.0, 0.0])
-    with pytest.raises(InputError, match="leaves no positive weight sum of 'b'") as caught:
+    with pytest.raises(InputError, match="leaves no weight of 'b'") as caught:
         mix([S, process], 1.0).split(0.5, 1)
     assert caught.value.argument == "fraction"
+    with pytest.raises(InputError, match="leaves no weight of process or class 1") as caught:
+        train(Network(2), mix([S, process], 1.0), BinaryCrossEntropy(), rng=1, epochs=1, validation=0.5)
+    assert caught.value.argument == "validation"
+
+
+def test_weights_of_a_part():
+    """Each stratum keeps its sum; where weights are negative, its mean; one without weight may be missing."""
+    w, strata = np.array([1.0, 3.0, 2.0, -2.0, 0.0, -1.0, -4.0]), np.array([0, 0, 1, 1, 2, 3, 3])
+    keep = np.array([True, False, True, False, False, True, False])
+    assert_array_equal(part_weights(w, strata, keep), [4.0, 4.0, -2.0])
+    with pytest.raises(InputError, match="limit: leaves no weight of 'b'"):
+        part_weights(w, strata, strata > 0, "bcde", "limit")
+
+
+def test_typical_weight():
+    """Equal weights are typical themselves, and signal does not count."""
+    assert typical_weight(np.array([0.0, 0.0, 1.0]), np.array([3.0, 3.0, 50.0])) == 3.0
+    with pytest.raises(InputError, match="data: has no background"):
+        typical_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0]))

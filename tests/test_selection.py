@@ -81,14 +81,14 @@ def test_unweighted_errors_are_binomial():
     )
 
 
-@pytest.mark.parametrize(("significance", "sigma_b"), [("simple", 0.0), ("asimov", 0.0), ("asimov", 0.2)])
-def test_error_of_z_is_first_order_propagation(significance, sigma_b):
+@pytest.mark.parametrize(("significance", "uncertainty"), [("simple", 0.0), ("asimov", 0.0), ("asimov", 0.2)])
+def test_error_of_z_is_first_order_propagation(significance, uncertainty):
     """Slopes of Z by one-sided differences of another size."""
     sample = gaussians(np.random.default_rng(3))
-    cut = evaluate_cut(sample, sample.x[:, 0], 1.0, significance=significance, sigma_b=sigma_b)
+    cut = evaluate_cut(sample, sample.x[:, 0], 1.0, significance=significance, uncertainty=uncertainty)
 
     def z(s, b):
-        return simple_z(s, b) if significance == "simple" else asimov_z(s, b, sigma_b * b)
+        return simple_z(s, b) if significance == "simple" else asimov_z(s, b, uncertainty * b)
 
     s, b = cut.n_signal, cut.n_background
     assert cut.z == z(s, b)
@@ -364,8 +364,8 @@ def test_records_through_json():
         (lambda s, f: threshold_scan(s, np.where(f > 2, np.nan, f)), "scores: has"),
         (lambda s, f: threshold_scan(s, s.x), "scores: has 2 dimensions"),
         (lambda s, f: threshold_scan(s, f, significance="best"), "significance: is 'best'"),
-        (lambda s, f: threshold_scan(s, f, sigma_b=0.1), "sigma_b: is 0.1, which"),
-        (lambda s, f: threshold_scan(s, f, significance="asimov", sigma_b=-0.1), "sigma_b: is -0.1"),
+        (lambda s, f: threshold_scan(s, f, uncertainty=0.1), "uncertainty: is 0.1, which"),
+        (lambda s, f: threshold_scan(s, f, significance="asimov", uncertainty=-0.1), "uncertainty: is -0.1"),
         (lambda s, f: threshold_scan(s, f, min_efficiency=1.5), "min_efficiency: is 1.5"),
         (lambda s, f: threshold_scan(s, f, min_background=-1), "min_background: is -1"),
         (lambda s, f: threshold_scan(s, f, min_background_events=0.5), "min_background_events: is 0.5"),

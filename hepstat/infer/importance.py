@@ -7,8 +7,8 @@ as signal-like as the data" is the p-value. :func:`hepstat.infer.tilted_means` m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,19 +89,6 @@ class WeightedPValue(Record):
     def p_upper(self) -> float:
         """`p` plus its error, at most 1."""
         return min(self.p + self.error, 1.0)
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        z, z_lower, z_upper = _significances(record.log_p, record.relative_error)
-        return replace(record, z=z, z_lower=z_lower, z_upper=z_upper)
 
     def __repr__(self) -> str:
         """Show the p-value, its significance and what supports it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,19 +75,6 @@ class ToyPValue(Record):
     def relative_error(self) -> float:
         """Half the width of the interval over `p`."""
         return 0.5 * (self.p_upper - self.p_lower) / self.p
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        z, z_lower, z_upper = p_to_z(record.p), p_to_z(record.p_upper), p_to_z(record.p_lower)
-        return replace(record, z=z, z_lower=z_lower, z_upper=z_upper)
 
     def __repr__(self) -> str:
         """Show the p-value, its significance, and what became of failed toys."""

@@ -101,7 +101,7 @@ def arrange(
     filled = 0
     for b in range(n_batches):
         batches[b] = filled
-        offset = 0
+        offset = starts[0]  # 0, of the type of sizes
         for k in range(starts.shape[0] - 1):
             size = starts[k + 1] - starts[k]
             low, high = dealt(size, n_batches, offset, b), dealt(size, n_batches, offset, b + 1)

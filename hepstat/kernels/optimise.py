@@ -19,8 +19,8 @@ Array = NDArray[Any]
 RULES = ("sgd", "nesterov", "adam", "adamw", "radam", "rmsprop")
 SGD, NESTEROV, ADAM, ADAMW, RADAM, RMSPROP = range(len(RULES))
 
-N_HYPER = 8
-DECAY, FIRST_MEMORY, SECOND_MEMORY, EPS = range(4)  # places in `hyper`; the others are free
+N_HYPER = 4
+DECAY, FIRST_MEMORY, SECOND_MEMORY, EPS = range(N_HYPER)  # places in `hyper`
 RECTIFIABLE = 5.0  # an average longer than this is rectified: 4 in the paper, 5 in its authors' program and torch
 
 
@@ -34,7 +34,7 @@ def update(
     ----------
     code : int
         Place of the rule in `RULES`.
-    hyper : ndarray of float64, (8,)
+    hyper : ndarray of float64, (4,)
         Weight decay, memory of the gradient (momentum, beta1), memory of its square (beta2, alpha), eps.
     step : int
         Number of the step, from 1.

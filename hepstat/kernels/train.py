@@ -39,11 +39,11 @@ class Plan(NamedTuple):
 
     starts (strata + 1,) are the training events, sorted by stratum; order and factors (n,) hold the batches of the
     epoch and, after them, the validation events; shuffled (training events,) is scratch; batches (n_batches + 1,)
-    says where they begin. rates (steps,) are learning rates, constants (1 or epochs, c) those of the loss, hyper (8,)
-    those of the optimiser, whose rule is choices[0]; choices[1] says whether the loss is a sum over events,
-    choices[2] is the patience in epochs. limits are those of the norm and of the values of the gradient, l1, l2, the
-    least improvement of the validation loss, the largest score, the largest loss, and 1 if `bound` limits parameters.
-    key (2,) of uint64.
+    says where they begin. rates (steps,) are learning rates, constants (1 or epochs + 1, c) those of the loss, the
+    last of them for validation, hyper (4,) those of the optimiser, whose rule is choices[0]; choices[1] says whether
+    the loss is a sum over events, choices[2] is the patience in epochs, choices[3] the epoch from which validation
+    counts. limits are those of the norm and of the values of the gradient, l1, l2, the least improvement of the
+    validation loss, the largest score, the largest loss, and 1 if `bound` limits parameters. key (2,) of uint64.
     """
 
     starts: Array
@@ -80,7 +80,7 @@ class Counters(NamedTuple):
 
 
 MAX_NORM, MAX_VALUE, L1, L2, MIN_DELTA, MAX_SCORE, MAX_LOSS, BOUNDED = range(8)
-RULE, ADDITIVE, PATIENCE = range(3)
+RULE, ADDITIVE, PATIENCE, SETTLED = range(4)
 EPOCHS, STEPS, BEST = range(3)
 
 
@@ -132,7 +132,9 @@ def judge_epoch(plan: Plan, vectors: Vectors, counters: Counters, value: float) 
     if not np.isfinite(value):
         return NOT_FINITE
     best = counts[BEST]
-    if best < 0 or value < counters.validation_loss[best] - plan.limits[MIN_DELTA]:
+    if epoch < plan.choices[SETTLED]:
+        keep(vectors)
+    elif best < 0 or value < counters.validation_loss[best] - plan.limits[MIN_DELTA]:
         counts[BEST] = epoch
         keep(vectors)
     elif epoch - best >= plan.choices[PATIENCE]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,12 +13,12 @@ from scipy.optimize import minimize_scalar
 
 from hepstat.checks import finite_array, positive_number
 from hepstat.errors import InputError
-from hepstat.learn.data import Sample
+from hepstat.learn.data import Sample, typical_weight
 from hepstat.learn.losses import LovaszZ
 from hepstat.record import Record
 from hepstat.types import Floats
 
-__all__ = ["Collapse", "CollapseWarning", "Verdict", "diagnose_collapse", "typical_eps"]
+__all__ = ["Collapse", "CollapseWarning", "Verdict", "diagnose_collapse", "escape_eps", "typical_eps"]
 
 Verdict = Literal["collapsed", "weak", "escaped"]
 
@@ -66,18 +66,6 @@ class Collapse(Record):
     escape_eps: float
     message: str
 
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; an infinite eps, null in JSON, comes back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        return replace(record, escape_eps=math.inf) if math.isnan(record.escape_eps) else record
-
 
 def typical_eps(data: Sample | Sequence[ArrayLike], events: float = 5.0) -> float:
     """Return a regulator for :class:`SoftZ` and :class:`AsimovZ`: so many typical events of background.
@@ -116,10 +104,7 @@ def typical_eps(data: Sample | Sequence[ArrayLike], events: float = 5.0) -> floa
             raise InputError("w", f"has {w.size} entries, y {y.size}", "Pass one weight per event")
     else:
         raise InputError("data", f"is {type(data).__name__}", "Pass a Sample or (y, w)")
-    background = w[y == 0]
-    if not background.sum() > 0:
-        raise InputError("data", "has no background with a positive sum of weights", "Pass events with y = 0")
-    return float(events * (background @ background) / background.sum())
+    return events * typical_weight(y, w)
 
 
 def diagnose_collapse(loss: LovaszZ, scores: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Collapse:
@@ -161,10 +146,11 @@ def diagnose_collapse(loss: LovaszZ, scores: ArrayLike, y: ArrayLike, weights: A
     efficiency, b, total = _cuts(f, labels, w)
     rule = float((efficiency / np.sqrt(1.0 + b / eps)).max(initial=0.0))
     limit = max(0.5, 1.0 / math.sqrt(1.0 + total / eps))
-    escape_eps = _escape_eps(efficiency, b, total)
+    least = escape_eps(efficiency, b)
+    least = least if least < total / 3.0 else math.inf  # else the constant that keeps everything is worth more
     ratio = value / constant
     verdict: Verdict = "collapsed" if ratio > _COLLAPSED else "weak" if ratio > _WEAK else "escaped"
-    found = Collapse(value, constant, ratio, verdict, eps, rule, limit, escape_eps, "")
+    found = Collapse(value, constant, ratio, verdict, eps, rule, limit, least, "")
     return replace(found, message=_message(found, typical_eps((labels, w))))
 
 
@@ -187,12 +173,17 @@ def _cuts(f: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, float]:
     return s[:-1][last] / s[-1], b[:-1][last], float(b[-1])
 
 
-def _escape_eps(efficiency: Floats, b: Floats, total: float) -> float:
-    """Return the smallest eps above which a cut is worth more than any constant."""
+def escape_eps(efficiency: Floats, b: Floats) -> float:
+    """Return the smallest eps above which one of n cuts has efficiency / sqrt(1 + b/eps) > 1/2; inf if there is none.
+
+    Parameters
+    ----------
+    efficiency, b : array of shape (n,)
+        Signal efficiency and expected background of the cuts.
+    """
     enough = efficiency > 0.5
     eps = b[enough] / (4.0 * efficiency[enough] ** 2 - 1.0)
-    least = float(eps.min(initial=math.inf))
-    return least if least < total / 3.0 else math.inf
+    return float(eps.min(initial=math.inf))
 
 
 def _message(found: Collapse, eps: float) -> str:

@@ -13,7 +13,7 @@ from hepstat.errors import InputError
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Bools, Floats, Ints
 
-__all__ = ["Process", "Sample", "mix"]
+__all__ = ["Process", "Sample", "held_out", "mix", "part_weights", "typical_weight"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,15 +144,8 @@ class Sample:
         return self._part(~held), self._part(held)
 
     def _part(self, keep: Bools) -> Sample:
-        w, process = self.w[keep].copy(), self.process[keep]
-        whole = np.bincount(self.process, self.w, self.n_processes)
-        part = np.bincount(process, w, self.n_processes)
-        for i in np.flatnonzero((part <= 0) & (whole > 0)):
-            raise InputError(
-                "fraction", f"leaves no positive weight sum of {self.names[i]!r}", "Pass more events of that process"
-            )
-        w *= np.divide(whole, part, out=np.ones_like(whole), where=part > 0)[process]
-        return replace(self, x=self.x[keep], y=self.y[keep], w=w, process=process)
+        w = part_weights(self.w, self.process, keep, self.names)
+        return replace(self, x=self.x[keep], y=self.y[keep], w=w, process=self.process[keep])
 
 
 def mix(processes: Sequence[Process], luminosity: float) -> Sample:
@@ -218,6 +211,51 @@ def held_out(strata: Ints, fraction: float, generator: np.random.Generator, name
             )
         held[generator.permutation(members)[:n]] = True
     return held
+
+
+def part_weights(w: Floats, strata: Ints, keep: Bools, names: Sequence[str] = (), name: str = "fraction") -> Floats:
+    """Return the weights of a part of the events, those of each stratum scaled to stand for all of it.
+
+    Sums of weights are kept where none is negative. Where some are, sums of few events may have any size and sign, so
+    that the numbers of events count: the sum of the part is right on average.
+
+    Parameters
+    ----------
+    w, strata, keep : ndarray, (n,)
+        Weights, numbers of strata from 0 on, and which events are the part.
+    names : sequence of str, optional
+        Of the strata, for the error.
+    name : str, optional
+        The argument that makes the part, for the error.
+
+    Raises
+    ------
+    InputError
+        If the part has no weight of a stratum that has some, or no event of one with negative weights.
+    """
+    kept, among = w[keep], strata[keep]
+    n = int(strata.max(initial=-1)) + 1
+    signed = np.bincount(strata, w < 0, n) > 0
+    whole = np.where(signed, np.bincount(strata, minlength=n), np.bincount(strata, w, n))
+    part = np.where(signed, np.bincount(among, minlength=n), np.bincount(among, kept, n))
+    for i in np.flatnonzero((part <= 0) & (whole > 0)):
+        stratum = repr(names[int(i)]) if len(names) else f"process or class {i}"
+        raise InputError(name, f"leaves no weight of {stratum}", "Pass more events of it")
+    return np.asarray(kept * np.divide(whole, part, out=np.ones(n), where=whole > 0)[among])
+
+
+def typical_weight(y: Floats, w: Floats) -> float:
+    """Return sum w^2 / sum w of the background, y = 0: the expected events that a typical one of its events stands for.
+
+    Raises
+    ------
+    InputError
+        If there is no background with a positive weight.
+    """
+    background = w[y == 0]
+    if not background.sum() > 0:
+        raise InputError("data", "has no background with a positive sum of weights", "Pass events with y = 0")
+    return float((background @ background) / background.sum())
 
 
 def _shares(process: Process) -> Floats:

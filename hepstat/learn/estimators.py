@@ -5,11 +5,9 @@ This file alone imports scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,75 +15,64 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.learn import losses
 from hepstat.learn.data import Process, Sample, mix
-from hepstat.learn.network import Model, Network
-from hepstat.learn.optimisers import SGD, Adam, AdamW, Cosine, Optimiser, RAdam, RMSprop
+from hepstat.learn.losses import LOSSES, CategoricalCrossEntropy, Loss
+from hepstat.learn.network import Model, Network, linear_map
+from hepstat.learn.optimisers import OPTIMISERS, Cosine, Optimiser
+from hepstat.learn.prepared import standardisation
 from hepstat.learn.training import train
 from hepstat.seeds import Rng
 from hepstat.types import Floats
 
 __all__ = ["LOSSES", "OPTIMISERS", "LinearClassifier", "NetworkClassifier"]
 
-LOSSES: Mapping[str, losses.Loss] = MappingProxyType(
-    {
-        "bce": losses.BinaryCrossEntropy(),
-        "brier": losses.Brier(),
-        "exponential": losses.Exponential(),
-        "focal": losses.Focal(),
-        "hinge": losses.Hinge(),
-        "linear ratio": losses.LinearRatio(),
-        "maximum likelihood ratio": losses.MaximumLikelihoodRatio(),
-        "squared error": losses.SquaredError(),
-    }
-)
-"""Losses by name; "bce" is the categorical cross-entropy where there are more than two classes."""
-
-OPTIMISERS: Mapping[str, Callable[..., Optimiser]] = MappingProxyType(
-    {
-        "adam": Adam,
-        "adamw": AdamW,
-        "radam": RAdam,
-        "rmsprop": RMSprop,
-        "sgd": partial(SGD, momentum=0.9, nesterov=True),
-    }
-)
-"""Optimisers by name, for a learning rate of the classifier's that falls to zero in half a cosine."""
+Named = TypeVar("Named")
 
 
 def _offers_probability(estimator: _Classifier) -> bool:
     """Return whether the estimator's loss tells probabilities."""
-    return _tells_probability(LOSSES.get(estimator.loss) if isinstance(estimator.loss, str) else estimator.loss)
-
-
-def _tells_probability(loss: Any) -> bool:
-    """Return whether scores trained with this loss have a meaning as probabilities."""
-    if isinstance(loss, losses.CustomLoss):
-        return loss.to_probability is not None
-    return isinstance(loss, losses.Loss) and type(loss).probability is not losses.Loss.probability
+    loss = LOSSES.get(estimator.loss) if isinstance(estimator.loss, str) else estimator.loss
+    return isinstance(loss, Loss) and loss.tells_probability
 
 
 class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What linear and network classifiers share: all but the layers."""
 
-    loss: str | losses.Loss
-    optimiser: str | Optimiser
-    epochs: int
-    batch_size: int | None
-    validation: float | Sample
-    patience: int | None
-    l1: float
-    l2: float
-    standardise: bool
-    dtype: Literal["float32", "float64"]
-    random_state: Any
-    workers: int
-    progress: str | None
-
     _rate: ClassVar[float]
+
+    def __init__(
+        self,
+        loss: str | Loss = "bce",
+        optimiser: str | Optimiser = "adam",
+        epochs: int = 100,
+        batch_size: int | None = 256,
+        validation: float | Sample = 0.0,
+        patience: int | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        standardise: bool = True,
+        dtype: Literal["float32", "float64"] = "float64",
+        random_state: Any = None,
+        workers: int = 1,
+        progress: str | None = None,
+    ) -> None:
+        self.loss = loss
+        self.optimiser = optimiser
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation = validation
+        self.patience = patience
+        self.l1 = l1
+        self.l2 = l2
+        self.standardise = standardise
+        self.dtype = dtype
+        self.random_state = random_state
+        self.workers = workers
+        self.progress = progress
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train on events of two or more classes.
@@ -113,13 +100,18 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         x, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
-        weights = _check_sample_weight(sample_weight, x, dtype=np.float64)
+        weights = np.ones(len(x)) if sample_weight is None else finite_array(sample_weight, "sample_weight")
+        if weights.size != len(x):
+            raise InputError("sample_weight", f"has {weights.size} entries, X {len(x)}", "Pass one weight per event")
         classes, codes = np.unique(labels, return_inverse=True)
         n_left = np.unique(codes[weights != 0]).size
         if n_left < 2:
-            raise InputError("y", f"has {n_left} class with a weight", "Pass events of two or more classes")
+            raise InputError("y", f"has {n_left} classes of non-zero weight", "Pass events of two or more classes")
         rng, network = _rng(self.random_state), self._network(x.shape[1], classes.size)
-        start = _standardised(network.initial(rng), x, weights) if self.standardise else network
+        start: Network | Model = network
+        if self.standardise:
+            mean, scale = standardisation(x, weights)
+            start = replace(network.initial(rng), mean=mean, scale=scale)
         return self._fit(classes, start, (x, codes.astype(np.float64), weights), rng)
 
     def fit_sample(self, sample: Sample) -> Self:
@@ -187,36 +179,25 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, self.loss_, self.training_, self.model_ = classes, loss, training, training.model
         return self
 
-    def _loss(self, n_classes: int) -> losses.Loss:
+    def _loss(self, n_classes: int) -> Loss:
         """Return the loss for this number of classes."""
         if self.loss == "bce" and n_classes > 2:
-            return losses.CategoricalCrossEntropy()
-        if isinstance(self.loss, losses.Loss):
-            return self.loss
-        if not isinstance(self.loss, str) or self.loss not in LOSSES:
-            raise _unknown("loss", self.loss, LOSSES)
-        return LOSSES[self.loss]
+            return CategoricalCrossEntropy()
+        return self.loss if isinstance(self.loss, Loss) else _named(LOSSES, self.loss, "loss")
 
     def _optimiser(self) -> Optimiser:
         if isinstance(self.optimiser, Optimiser):
             return self.optimiser
-        if not isinstance(self.optimiser, str) or self.optimiser not in OPTIMISERS:
-            raise _unknown("optimiser", self.optimiser, OPTIMISERS)
-        return OPTIMISERS[self.optimiser](rate=self._rate, schedule=Cosine())
+        return _named(OPTIMISERS, self.optimiser, "optimiser")(rate=self._rate, schedule=Cosine())
 
     def _network(self, n_features: int, n_classes: int) -> Network:
         """Return the network, with as many outputs as the loss takes."""
         loss = self._loss(n_classes)
-        if isinstance(loss, losses.CustomLoss):
-            n_outputs = loss.n_outputs
-        else:
-            n_outputs = n_classes if loss.labels == "classes" else 1
+        n_outputs = loss.outputs_for(n_classes)
         if n_outputs != n_classes and (n_outputs, n_classes) != (1, 2):
-            raise InputError(
-                "loss",
-                f"is {type(loss).__name__}, which takes {n_outputs} score(s), and y has {n_classes} classes",
-                "Use 'bce', or sklearn.multiclass.OneVsRestClassifier around this classifier",
-            )
+            problem = f"is {type(loss).__name__}, which takes {n_outputs} score(s), and y has {n_classes} classes"
+            remedy = "Use 'bce', or sklearn.multiclass.OneVsRestClassifier around this classifier"
+            raise InputError("loss", problem, remedy)
         hidden, activation, dropout = self._layers()
         return Network(n_features, hidden, activation, n_outputs, dropout, self.dtype)
 
@@ -272,7 +253,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scores(X)
         if scores.ndim == 2:
             return np.asarray(self.classes_[scores.argmax(axis=1)])
-        signal = self.loss_.probability(scores) > 0.5 if _tells_probability(self.loss_) else scores > 0.0
+        signal = self.loss_.probability(scores) > 0.5 if self.loss_.tells_probability else scores > 0.0
         return np.asarray(self.classes_[signal.astype(np.int64)])
 
     def _scores(self, X: ArrayLike) -> Floats:
@@ -330,47 +311,17 @@ class LinearClassifier(_Classifier):
 
     _rate: ClassVar[float] = 0.1
 
-    def __init__(
-        self,
-        loss: str | losses.Loss = "bce",
-        optimiser: str | Optimiser = "adam",
-        epochs: int = 100,
-        batch_size: int | None = 256,
-        validation: float | Sample = 0.0,
-        patience: int | None = None,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        standardise: bool = True,
-        dtype: Literal["float32", "float64"] = "float64",
-        random_state: Any = None,
-        workers: int = 1,
-        progress: str | None = None,
-    ) -> None:
-        self.loss = loss
-        self.optimiser = optimiser
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.validation = validation
-        self.patience = patience
-        self.l1 = l1
-        self.l2 = l2
-        self.standardise = standardise
-        self.dtype = dtype
-        self.random_state = random_state
-        self.workers = workers
-        self.progress = progress
-
     @property
     def coef_(self) -> Floats:
         """Slopes of the scores by the features, (1, d) or (K, d)."""
         check_is_fitted(self)
-        model = self.model_
-        return np.asarray(model.theta[: -model.network.n_outputs].reshape(model.network.n_outputs, -1) / model.scale)
+        return linear_map(self.model_)[0]
 
     @property
     def intercept_(self) -> Floats:
         """Scores where all features are zero, (1,) or (K,)."""
-        return np.asarray(self.model_.theta[-self.model_.network.n_outputs :] - self.coef_ @ self.model_.mean)
+        check_is_fitted(self)
+        return linear_map(self.model_)[1]
 
     def _layers(self) -> tuple[tuple[int, ...], str, float]:
         return (), "identity", 0.0
@@ -405,7 +356,7 @@ class NetworkClassifier(_Classifier):
         hidden: Sequence[int] = (32, 32),
         activation: str = "relu",
         dropout: float = 0.0,
-        loss: str | losses.Loss = "bce",
+        loss: str | Loss = "bce",
         optimiser: str | Optimiser = "adam",
         epochs: int = 100,
         batch_size: int | None = 256,
@@ -419,38 +370,25 @@ class NetworkClassifier(_Classifier):
         workers: int = 1,
         progress: str | None = None,
     ) -> None:
+        # fmt: off
+        super().__init__(
+            loss, optimiser, epochs, batch_size, validation, patience, l1, l2, standardise, dtype, random_state,
+            workers, progress,
+        )
+        # fmt: on
         self.hidden = hidden
         self.activation = activation
         self.dropout = dropout
-        self.loss = loss
-        self.optimiser = optimiser
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.validation = validation
-        self.patience = patience
-        self.l1 = l1
-        self.l2 = l2
-        self.standardise = standardise
-        self.dtype = dtype
-        self.random_state = random_state
-        self.workers = workers
-        self.progress = progress
 
     def _layers(self) -> tuple[tuple[int, ...], str, float]:
         return tuple(self.hidden), self.activation, self.dropout
 
 
-def _unknown(argument: str, value: Any, names: Mapping[str, Any]) -> InputError:
-    """Return the error that says which names there are."""
-    return InputError(argument, f"is {value!r}", f"Pass one of {', '.join(map(repr, names))}, or an object")
-
-
-def _standardised(model: Model, x: Floats, weights: Floats) -> Model:
-    """Return the model for features shifted and scaled by their means and deviations, with absolute weights."""
-    shares = np.abs(weights)
-    mean = np.average(x, axis=0, weights=shares)
-    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=shares))
-    return replace(model, mean=mean, scale=np.where(scale > 1e-12 * np.abs(mean), scale, 1.0))
+def _named(names: Mapping[str, Named], name: Any, argument: str) -> Named:
+    """Return what the name stands for, or raise InputError that says which names there are."""
+    if not isinstance(name, str) or name not in names:
+        raise InputError(argument, f"is {name!r}", f"Pass one of {', '.join(map(repr, names))}, or an object")
+    return names[name]
 
 
 def _rng(random_state: Any) -> Rng:

@@ -30,7 +30,8 @@ Initial = Literal["glorot", "he"]
 
 MOST_UNITS = 512
 _FORMAT = "hepstat model 1"
-_INITIAL_STREAM = 1 << 62  # of a key; training uses those below and above
+INITIAL_STREAM, VALIDATION_STREAM = 1 << 62, (1 << 62) + 1  # of a key; epochs and starts are those from 0 on
+SPLIT_STREAM = 1 << 62  # of a comparison, with those that follow; trainings are those from 0 on
 _NO_KEY = np.zeros(2, dtype=np.uint64)
 
 
@@ -46,12 +47,12 @@ class Network:
         Units of each hidden layer, up to 512. Empty for a linear model.
     activation : str or sequence of str, optional
         Of all hidden layers, or of each: "identity", "relu", "leaky relu" (slope .01 below zero), "elu", "tanh",
-        "sigmoid" or "softplus". The outputs have none: losses take scores.
+        "sigmoid" or "softplus"; kept as one for each. The outputs have none: losses take scores.
     n_outputs : int, optional
         Scores of an event, up to 512: one, or one for each class.
     dropout : float or sequence of float, optional
-        Share of the units of all hidden layers, or of each, that training leaves out at random, in [0, 1). The others
-        are scaled up meanwhile.
+        Share of the units of all hidden layers, or of each, that training leaves out at random, in [0, 1), kept as one
+        for each. The others are scaled up meanwhile.
     dtype : {"float32", "float64"}, optional
         Precision of parameters and layers. Losses are computed in float64 either way.
     n_parameters : int, optional
@@ -82,18 +83,16 @@ class Network:
         object.__setattr__(self, "n_outputs", _units(self.n_outputs, "n_outputs"))
         object.__setattr__(self, "n_features", whole_number(self.n_features, "n_features", at_least=1))
         object.__setattr__(self, "n_parameters", whole_number(self.n_parameters, "n_parameters"))
-        for name in ("activation", "dropout"):
-            value = getattr(self, name)
-            if hasattr(value, "__iter__") and not isinstance(value, str):
-                object.__setattr__(self, name, tuple(value))
-        for activation in self.activations:
+        activations = _for_each(self.activation, self.hidden, "activation")
+        for activation in activations:
             if activation not in ACTIVATIONS:
                 raise InputError("activation", f"is {activation!r}", f"Pass one of {', '.join(ACTIVATIONS)}")
-        for rate in self.dropouts:
-            if not 0 <= finite_number(rate, "dropout") < 1:
+        dropouts = tuple(finite_number(rate, "dropout") for rate in _for_each(self.dropout, self.hidden, "dropout"))
+        for rate in dropouts:
+            if not 0 <= rate < 1:
                 raise InputError("dropout", f"is {rate:g}", "Pass a share of at least 0 and below 1")
-        rates = tuple(map(float, self.dropouts))
-        object.__setattr__(self, "dropout", rates if isinstance(self.dropout, tuple) else float(self.dropout))
+        object.__setattr__(self, "activation", activations)
+        object.__setattr__(self, "dropout", dropouts)
         if self.dtype not in ("float32", "float64"):
             raise InputError("dtype", f"is {self.dtype!r}", "Pass 'float32' or 'float64'")
 
@@ -105,12 +104,12 @@ class Network:
     @property
     def activations(self) -> tuple[str, ...]:
         """The activation of each hidden layer."""
-        return _for_each(self.activation, self.hidden, "activation")
+        return tuple(self.activation)
 
     @property
     def dropouts(self) -> tuple[float, ...]:
         """The dropout of each hidden layer."""
-        return _for_each(self.dropout, self.hidden, "dropout")
+        return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,)
 
     @property
     def n_weights(self) -> int:
@@ -148,7 +147,7 @@ class Network:
         Model
             Without standardisation.
         """
-        return initial_model(self, toy_generator(stream_key(rng), _INITIAL_STREAM), method)
+        return initial_model(self, toy_generator(stream_key(rng), INITIAL_STREAM), method)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -256,6 +255,28 @@ class Model:
             raise InputError("x", problem, "Scale the features first, or train with standardise=True")
         return inputs
 
+    @property
+    def slopes(self) -> Floats:
+        """Slopes of the scores by the features (n_features,), in the units of the features.
+
+        Raises
+        ------
+        InputError
+            If the network has hidden layers, several outputs or parameters of a hypothesis.
+        """
+        return np.asarray(self._line()[0][0])
+
+    @property
+    def offset(self) -> float:
+        """The score where all features are zero; raises as :attr:`slopes`."""
+        return float(self._line()[1][0])
+
+    def _line(self) -> tuple[Floats, Floats]:
+        if self.network.n_outputs != 1 or self.network.n_parameters:
+            problem = f"has {self.network.n_outputs} outputs and {self.network.n_parameters} parameters of a hypothesis"
+            raise InputError("network", problem, "Slopes are those of one output by the features alone")
+        return linear_map(self)
+
     def save(self, path: str | Path) -> None:
         """Write the model to one ``.npz`` file of plain arrays; see :meth:`load`."""
         path = Path(path)
@@ -289,6 +310,23 @@ class Model:
                 if isinstance(error, InputError):
                     raise
                 raise InputError("path", f"{str(path)!r} is no model ({error})", "Pass a file of Model.save") from None
+
+
+def linear_map(model: Model) -> tuple[Floats, Floats]:
+    """Return slopes (n_outputs, inputs) and offsets (n_outputs,) of the scores, by inputs that are not standardised.
+
+    Raises
+    ------
+    InputError
+        If the network has hidden layers.
+    """
+    network = model.network
+    if network.hidden:
+        problem = f"has hidden layers of {', '.join(map(str, network.hidden))} units"
+        raise InputError("network", problem, "Slopes are those of a linear network, with hidden=()")
+    weights, biases = np.split(model.theta.astype(np.float64), [-network.n_outputs])
+    slopes = weights.reshape(network.n_outputs, -1) / model.scale
+    return slopes, biases - slopes @ model.mean
 
 
 def initial_model(network: Network, generator: np.random.Generator, method: Initial = "glorot") -> Model:
@@ -337,8 +375,10 @@ def _sequence(value: Any, name: str) -> tuple[int, ...]:
 
 def _for_each(value: Any, hidden: Sequence[int], name: str) -> tuple[Any, ...]:
     """Return one entry for each hidden layer."""
-    if not isinstance(value, tuple):
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
         return (value,) * len(hidden)
-    if len(value) != len(hidden):
-        raise InputError(name, f"has {len(value)} entries for {len(hidden)} hidden layers", "Pass one for each, or one")
-    return value
+    entries = tuple(value)
+    if len(entries) != len(hidden):
+        problem = f"has {len(entries)} entries for {len(hidden)} hidden layers"
+        raise InputError(name, problem, "Pass one for each, or one")
+    return entries

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from hepstat.checks import finite_array, finite_number, positive_number, whole_number
+from hepstat.checks import finite_array, finite_number, nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError
-from hepstat.kernels.optimise import N_HYPER, RULES
+from hepstat.kernels.optimise import RULES
 from hepstat.types import Floats, Ints
 
 __all__ = [
+    "OPTIMISERS",
     "SGD",
     "Adam",
     "AdamW",
@@ -140,7 +144,7 @@ class Warmup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimiser(ABC):
     """What all optimisers have; use one of those below.
 
     The rules are those of ``torch.optim``, and so are the defaults unless it is said otherwise. Weight decay works on
@@ -166,6 +170,8 @@ class Optimiser:
         If a number is out of range, or the schedule cannot be called.
     """
 
+    _rule: ClassVar[str]
+
     rate: float = 1e-3
     weight_decay: float = 0.0
     schedule: Schedule = Constant()
@@ -174,7 +180,7 @@ class Optimiser:
 
     def __post_init__(self) -> None:
         positive_number(self.rate, "rate")
-        _at_least_zero(self.weight_decay, "weight_decay")
+        nonnegative_number(self.weight_decay, "weight_decay")
         if not callable(self.schedule):
             raise InputError("schedule", f"is {self.schedule!r}", "Pass a schedule such as Constant()")
         for name in ("max_norm", "max_value"):
@@ -184,21 +190,16 @@ class Optimiser:
     @property
     def code(self) -> int:
         """Place of the update rule in `hepstat.kernels.optimise.RULES`."""
-        return RULES.index(self._rule())
+        return RULES.index(self._rule)
 
     @property
     def hyper(self) -> Floats:
-        """Numbers of the update rule, (8,): decay, memories of the gradient and of its square, eps, zeros."""
-        numbers = np.zeros(N_HYPER)
-        numbers[:4] = self.weight_decay, *self._memories()
-        return numbers
+        """Numbers of the update rule, (4,): decay, memories of the gradient and of its square, eps."""
+        return np.array([self.weight_decay, *self._memories()], dtype=float)
 
-    def _rule(self) -> str:
-        return type(self).__name__.lower()
-
+    @abstractmethod
     def _memories(self) -> tuple[float, float, float]:
         """Return how much is kept of the gradient and of its square from step to step, and eps."""
-        raise NotImplementedError
 
     def rates(self, n_steps: int, steps_per_epoch: int) -> Floats:
         """Return the learning rates of all steps, (n_steps,).
@@ -241,6 +242,8 @@ class SGD(Optimiser):
         See :class:`Optimiser`.
     """
 
+    _rule: ClassVar[str] = "sgd"
+
     rate: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
@@ -251,8 +254,10 @@ class SGD(Optimiser):
         if self.nesterov and self.momentum == 0:
             raise InputError("nesterov", "is True without momentum", "Pass momentum > 0")
 
-    def _rule(self) -> str:
-        return "nesterov" if self.nesterov else "sgd"
+    @property
+    def code(self) -> int:
+        """Place of the update rule in `hepstat.kernels.optimise.RULES`."""
+        return RULES.index("nesterov" if self.nesterov else self._rule)
 
     def _memories(self) -> tuple[float, float, float]:
         return self.momentum, 0.0, 0.0
@@ -273,6 +278,8 @@ class Adam(Optimiser):
     weight_decay, schedule, max_norm, max_value
         See :class:`Optimiser`.
     """
+
+    _rule: ClassVar[str] = "adam"
 
     rate: float = 1e-3
     beta1: float = 0.9
@@ -296,6 +303,8 @@ class AdamW(Adam):
     They are multiplied by 1 - rate x weight_decay before the step. The arguments are those of :class:`Adam`.
     """
 
+    _rule: ClassVar[str] = "adamw"
+
     weight_decay: float = field(default=1e-2, kw_only=True)
 
 
@@ -306,6 +315,8 @@ class RAdam(Adam):
     Its first steps, while the average of squares is no longer than 5, are those of momentum alone. The arguments are
     those of :class:`Adam`.
     """
+
+    _rule: ClassVar[str] = "radam"
 
 
 @dataclass(frozen=True)
@@ -326,6 +337,8 @@ class RMSprop(Optimiser):
         See :class:`Optimiser`.
     """
 
+    _rule: ClassVar[str] = "rmsprop"
+
     rate: float = 1e-3
     alpha: float = 0.99
     eps: float = 1e-8
@@ -341,9 +354,16 @@ class RMSprop(Optimiser):
         return self.momentum, self.alpha, self.eps
 
 
-def _at_least_zero(value: float, name: str) -> None:
-    if finite_number(value, name) < 0:
-        raise InputError(name, f"is {value:g}", "Pass a number of at least zero")
+OPTIMISERS: Mapping[str, Callable[..., Optimiser]] = MappingProxyType(
+    {
+        "adam": Adam,
+        "adamw": AdamW,
+        "radam": RAdam,
+        "rmsprop": RMSprop,
+        "sgd": partial(SGD, momentum=0.9, nesterov=True),
+    }
+)
+"""Optimisers by name, to be called with what is not default; "sgd" has a Nesterov momentum of 0.9."""
 
 
 def _memory(value: float, name: str) -> None:

@@ -12,12 +12,22 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import InputError
-from hepstat.learn.data import Sample
+from hepstat.learn.data import Sample, part_weights
 from hepstat.learn.losses import Loss
 from hepstat.learn.network import Model, Network, initial_model, joined
 from hepstat.types import Bools, Floats, Ints
 
-__all__ = ["Data", "Table", "at_least_zero", "begin", "check_data", "checked_table", "network_of", "normalised"]
+__all__ = [
+    "Data",
+    "Table",
+    "at_least_zero",
+    "begin",
+    "check_data",
+    "checked_table",
+    "network_of",
+    "normalised",
+    "standardisation",
+]
 
 Data: TypeAlias = Sample | Sequence[ArrayLike]
 
@@ -34,13 +44,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.y)
 
-    def part(self, keep: Bools) -> Table:
-        """Return some of the events; those of each stratum are scaled to the weights of all of it."""
-        w, strata = self.w[keep].copy(), self.strata[keep]
-        n = int(self.strata.max()) + 1
-        whole, part = np.bincount(self.strata, self.w, n), np.bincount(strata, w, n)
-        w *= np.divide(whole, part, out=np.ones(n), where=part > 0)[strata]
-        return Table(self.x[keep], self.y[keep], w, strata)
+    def part(self, keep: Bools, name: str) -> Table:
+        """Return some of the events, with weights after :func:`part_weights`; `name` is the argument for its error."""
+        w = part_weights(self.w, self.strata, keep, name=name)
+        return Table(self.x[keep], self.y[keep], w, self.strata[keep])
 
 
 def network_of(model: Network | Model) -> Network:
@@ -53,7 +60,12 @@ def network_of(model: Network | Model) -> Network:
 
 
 def checked_table(network: Network, data: Data, parameters: ArrayLike | None, name: str) -> Table:
-    """Check what is trained on or validated with."""
+    """Check what is trained on or validated with.
+
+    Strata are the processes of a sample. Without processes they are the labels, if these take no more values than there
+    could be classes: a custom loss or a squared error takes any number, and still needs strata where it is given 0 and
+    1. Otherwise labels are targets of a regression, and there is one stratum.
+    """
     if isinstance(data, Sample):
         return Table(joined(network, data.x, parameters), data.y, data.w, data.process)
     if not isinstance(data, Sequence) or len(data) not in (2, 3):
@@ -65,7 +77,8 @@ def checked_table(network: Network, data: Data, parameters: ArrayLike | None, na
     if y.size != w.size:
         raise InputError("weights", f"have {w.size} entries for {y.size} events", "Pass one weight for each event")
     labels, strata = np.unique(y, return_inverse=True)
-    return Table(x, y, w, strata if len(labels) <= network.n_outputs + 1 else np.zeros(y.size, dtype=np.int64))
+    most = max(2, network.n_outputs)  # classes of so many scores
+    return Table(x, y, w, strata if len(labels) <= most else np.zeros(y.size, dtype=np.int64))
 
 
 def check_data(network: Network, loss: Loss, table: Table) -> None:
@@ -73,8 +86,10 @@ def check_data(network: Network, loss: Loss, table: Table) -> None:
     if not isinstance(loss, Loss):
         raise InputError("loss", f"is {loss!r}", "Pass a loss such as BinaryCrossEntropy()")
     loss.check(table.y, table.w, network.n_outputs)
-    if loss.labels != "real" and (table.y == table.y[0]).all():
-        raise InputError("y", f"is {table.y[0]:g} for all {len(table)} events", "Pass events of at least two classes")
+    labels = table.y[table.w != 0]
+    if loss.labels != "real" and (labels == labels[:1]).all():
+        shown = f"is {labels[0]:g} for all events with a weight" if labels.size else "has no event with a weight"
+        raise InputError("y", shown, "Pass events of at least two classes")
 
 
 def begin(network: Network, table: Table, generator: np.random.Generator, standardise: bool) -> Model:
@@ -82,8 +97,24 @@ def begin(network: Network, table: Table, generator: np.random.Generator, standa
     model = initial_model(network, generator)
     if not standardise:
         return model
-    mean, scale = table.x.mean(axis=0), table.x.std(axis=0)
-    return replace(model, mean=mean, scale=np.where(scale > 1e-12 * np.abs(mean), scale, 1.0))
+    mean, scale = standardisation(table.x)
+    return replace(model, mean=mean, scale=scale)
+
+
+def standardisation(x: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return means and standard deviations of features (n, d); 1 as deviation of those that are constant.
+
+    With weights (n,), not all zero, their absolute values count.
+    """
+    shares = None if weights is None else np.abs(weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(x, axis=0, weights=shares)
+        scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=shares))
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        problem = f"is too large to be standardised, up to {np.abs(x).max():.3g}"
+        raise InputError("x", problem, "Scale the features first")
+    constant = scale <= 1e-12 * np.abs(mean)
+    return np.where(constant, x[0], mean), np.where(constant, 1.0, scale)
 
 
 def normalised(loss: Loss, w: Floats) -> Floats:

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import Bounds, minimize
 
-from hepstat.checks import finite_number, positive_number, whole_number
+from hepstat.checks import nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError, TrainingError
 from hepstat.execution import map_ordered, progress_bar
 from hepstat.kernels.batch import UNIT, Events
 from hepstat.learn.gradient import BatchGradient
 from hepstat.learn.losses import Loss
 from hepstat.learn.losses.base import PythonLoss
-from hepstat.learn.network import Model, Network, initial_model
-from hepstat.learn.prepared import Data, Table, at_least_zero, begin, check_data, checked_table, network_of, normalised
+from hepstat.learn.network import INITIAL_STREAM, Model, Network, initial_model
+from hepstat.learn.prepared import Data, Table, begin, check_data, checked_table, network_of, normalised
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
 
@@ -100,8 +100,8 @@ def minimise(
     loss : Loss
         What is made small. Where it is a mean (``loss.reduction``), sum w l / sum w; of a schedule of eps, the last.
     rng : int, SeedSequence or Generator, optional
-        Of random starts: start i draws its weights from ``toy_generator(stream_key(rng), i)``. Not needed for one start
-        from a model.
+        Of random starts: the first begins at ``network.initial(rng)``, as :func:`train` does, start i > 0 draws its
+        weights from ``toy_generator(stream_key(rng), i)``. Not needed for one start from a model.
     parameters : array_like, (n_parameters,) or (n, n_parameters), optional
         Of the hypothesis for each event, if the network has some (:func:`with_parameters`).
     starts : int, optional
@@ -155,7 +155,7 @@ def minimise(
         events=_events(models[0], table, loss),
         loss=loss,
         bound=_bounds(network, bound, bound_biases),
-        l2=at_least_zero(finite_number(l2, "l2"), "l2") * network.is_weight,
+        l2=nonnegative_number(l2, "l2") * network.is_weight,
         tolerance=positive_number(tolerance, "tolerance"),
     )
     descents = [_Descent(problem, start.theta, i) for i, start in enumerate(models)]
@@ -182,7 +182,7 @@ def _starts(model: Network | Model, table: Table, n: int, rng: Rng | None, stand
         raise InputError("rng", "is missing", "Pass a seed for random starts, or a Model and starts=1")
     key = stream_key(rng)
     if isinstance(model, Network):
-        return [begin(model, table, toy_generator(key, i), standardise) for i in range(n)]
+        return [begin(model, table, toy_generator(key, i or INITIAL_STREAM), standardise) for i in range(n)]
     return [model, *(initial_model(model.network, toy_generator(key, i)) for i in range(1, n))]
 
 

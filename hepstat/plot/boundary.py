@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number, interval, whole_number
 from hepstat.errors import InputError
-from hepstat.plot.selection import curve_style, process_colours
-from hepstat.plot.style import STYLE, axis_text, new_figure
+from hepstat.plot.style import axis_text, curve_style, picture, process_colours
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ def draw_boundaries(
     *,
     names: Sequence[str] | None = None,
     signal: Sequence[bool] | None = None,
+    lines: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] | None = None,
     limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
     most_events: int = 800,
     features: tuple[str, str] = ("$x_1$", "$x_2$"),
@@ -52,6 +52,9 @@ def draw_boundaries(
         Text for each process.
     signal : sequence of bool, optional
         Which processes are signal: the first of them is green.
+    lines : mapping of str to tuple of two pairs, optional
+        Published boundaries that are straight: two points of each, by the name of the boundary that it belongs to. It
+        is dashed in the same colour; boundaries are then solid, each of them.
     limits : tuple of two pairs, optional
         Range of either axis; that of all but 0.1% of the events at each end if left out.
     most_events : int, optional
@@ -70,10 +73,8 @@ def draw_boundaries(
     ------
     InputError
         For features that are not two, numbers of processes that are no such, or a model that does not give one finite
-        score for each event.
+        score for each event; for lines that belong to no boundary.
     """
-    from matplotlib import rc_context
-
     events = finite_array(x, "x", ndim=2)
     if events.shape[1] != 2:
         raise InputError("x", f"has {events.shape[1]} features", "Pass two of them")
@@ -83,31 +84,34 @@ def draw_boundaries(
         raise InputError("names", f"has {len(texts)} entries, processes go up to {numbers.max()}", "Pass one for each")
     colours = process_colours(tuple(signal or ()) + (False,) * (len(texts) - len(signal or ())))
     most = whole_number(most_events, "most_events")
+    ends_of = {label: _ends(label, line, tuple(boundaries)) for label, line in (lines or {}).items()}
     ranges = [interval(r, "limits") for r in limits or [_range(events[:, j]) for j in (0, 1)]]
-    with rc_context(STYLE):
-        figure = new_figure(5.4)
+    with picture(5.4, title) as figure:
         axes = figure.subplots()
         for k in np.unique(numbers):
-            shown = events[numbers == k][:most]
+            shown, marker = events[numbers == k][:most], _MARKERS[k % len(_MARKERS)]
             dots: dict[str, Any] = {"s": 7, "alpha": 0.35, "linewidths": 0.0, "rasterized": True, "zorder": 1}
-            axes.scatter(shown[:, 0], shown[:, 1], color=colours[k], marker=_MARKERS[k % len(_MARKERS)], **dots)
-            axes.plot([], [], color=colours[k], marker=_MARKERS[k % 6], linestyle="none", markersize=5, label=texts[k])
+            axes.scatter(shown[:, 0], shown[:, 1], color=colours[k], marker=marker, **dots)
+            axes.plot([], [], color=colours[k], marker=marker, linestyle="none", markersize=5, label=texts[k])
         for i, (label, boundary) in enumerate(boundaries.items()):
             model, threshold = boundary if isinstance(boundary, tuple) else (boundary, 0.0)
-            _draw_boundary(axes, i, label, model, finite_number(threshold, f"threshold of {label}"), ranges)
+            cut = finite_number(threshold, f"threshold of {label}")
+            colour, dashes = curve_style(i)
+            _draw_boundary(axes, (colour, dashes if lines is None else "-"), label, model, cut, ranges)
+        for label, ends in ends_of.items():
+            colour = curve_style(list(boundaries).index(label))[0]
+            axes.plot(*ends.T, color=colour, linestyle="--", linewidth=1.6, label=f"{label}, published", zorder=3)
         axes.set_xlim(*ranges[0])
         axes.set_ylim(*ranges[1])
         axes.set_xlabel(axis_text(features[0], ""))
         axes.set_ylabel(axis_text(features[1], ""))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 
 def _draw_boundary(
     axes: Axes,
-    i: int,
+    style: tuple[str, str],
     label: str,
     model: Callable[[Floats], Any],
     threshold: float,
@@ -124,15 +128,25 @@ def _draw_boundary(
             f"scores of {label}", f"has {scores.size} entries for {len(points)} points", "Pass one for each"
         )
     margin = (scores - threshold).reshape(_GRID, _GRID)
-    colour, dashes = curve_style(i)
+    colour, dashes = style
     if margin.min() < 0 < margin.max():
-        style: dict[str, Any] = {"levels": [0.0], "colors": [colour], "zorder": 3}
-        axes.contour(x, y, margin, linestyles=dashes, linewidths=2.0, **style)
-        ticks = axes.contour(x, y, margin, linestyles="-", linewidths=1.2, **style)
+        options: dict[str, Any] = {"levels": [0.0], "colors": [colour], "zorder": 3}
+        axes.contour(x, y, margin, linestyles=dashes, linewidths=2.0, **options)
+        ticks = axes.contour(x, y, margin, linestyles="-", linewidths=1.2, **options)
         ticks.set(path_effects=[TickedStroke(angle=90, spacing=12, length=0.5)])
     else:
         label = f"{label} (outside)"
     axes.plot([], [], color=colour, linestyle=dashes, linewidth=2.0, label=label)
+
+
+def _ends(label: str, line: ArrayLike, names: tuple[str, ...]) -> Floats:
+    """Return two points (2, 2) of a published line, checked."""
+    if label not in names:
+        raise InputError("lines", f"has {label!r}, which is no boundary", "Pass lines by the names of boundaries")
+    ends = finite_array(line, f"line of {label}", ndim=2)
+    if ends.shape != (2, 2):
+        raise InputError(f"line of {label}", f"has shape {ends.shape}", "Pass two points of two features")
+    return ends
 
 
 def _process_numbers(process: ArrayLike, n: int) -> Any:

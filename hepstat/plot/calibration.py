@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.infer import CoverageCalibration, PValueCalibration, p_value_calibration
-from hepstat.plot.style import COLOURS, STYLE, axis_text, new_figure
+from hepstat.plot.style import COLOURS, axis_text, picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -40,16 +40,11 @@ def draw_p_calibration(calibration: PValueCalibration | ArrayLike, *, title: str
     InputError
         For p-values that are none.
     """
-    from matplotlib import rc_context
-
     found = calibration if isinstance(calibration, PValueCalibration) else p_value_calibration(calibration)
-    with rc_context(STYLE):
-        figure = new_figure(6.4)
+    with picture(6.4, title) as figure:
         top, below = figure.subplots(2, 1, height_ratios=(1.6, 1.0))
         _draw_parts(top, found)
         _draw_type_one(below, found)
-        if title:
-            top.set_title(title, loc="left", fontsize=12)
         figure.align_ylabels()
     return figure
 
@@ -71,16 +66,12 @@ def draw_coverage(calibration: CoverageCalibration, *, name: str = "truth", unit
     matplotlib.figure.Figure
         Nothing is shown or written.
     """
-    from matplotlib import rc_context
-
     found = calibration
     pulls = ((found.pull_mean, found.pull_mean_error), (found.pull_width, found.pull_width_error))
-    with rc_context(STYLE):
+    with picture(4.4 if found.pull_mean is None else 6.4, title) as figure:
         if found.pull_mean is None:
-            figure = new_figure(4.4)
             top = lowest = figure.subplots()
         else:
-            figure = new_figure(6.4)
             top, lowest = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1.0))
             for (values, errors), label, marker, colour in zip(
                 pulls, ("Mean", "Width"), ("o", "s"), (COLOURS["background"], COLOURS["total"]), strict=True
@@ -99,8 +90,6 @@ def draw_coverage(calibration: CoverageCalibration, *, name: str = "truth", unit
         top.set_ylabel("Coverage")
         top.legend(loc="best", framealpha=0.9, edgecolor="none", ncols=2)
         lowest.set_xlabel(axis_text(name, unit))
-        if title:
-            top.set_title(title, loc="left", fontsize=12)
         figure.align_ylabels()
     return figure
 

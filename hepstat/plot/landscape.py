@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, interval, whole_number
 from hepstat.errors import InputError
-from hepstat.plot.style import STYLE, new_figure
+from hepstat.plot.style import picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def draw_loss_landscape(
     InputError
         If there is no loss, truth or weights are not two numbers, or the span is empty.
     """
-    from matplotlib import rc_context
-
     y, w = finite_array(truth, "truth"), finite_array(weights, "weights")
     for name, array in (("truth", y), ("weights", w)):
         if array.size != 2:
@@ -70,8 +68,7 @@ def draw_loss_landscape(
     f = np.linspace(*interval(span, "span"), whole_number(points, "points", at_least=3))
     columns = min(2, len(losses))
     rows = -(-len(losses) // columns)
-    with rc_context(STYLE):
-        figure = new_figure(0.4 + (3.0 if columns == 2 else 5.2) * rows)
+    with picture(0.4 + (3.0 if columns == 2 else 5.2) * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, (label, loss) in zip(grid.flat, losses.items(), strict=False):
             values = np.array([[loss(np.array([a, b]), y, w)[0] for a in f] for b in f])

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.plot.style import COLOURS, MORE_COLOURS, STYLE, axis_text, new_figure
+from hepstat.plot.style import DASHES, axis_text, curve_style, picture, process_colours
 from hepstat.selection import Roc, ThresholdScan
+from hepstat.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curve_style", "draw_efficiencies", "draw_roc", "draw_threshold_scan", "process_colours"]
+__all__ = ["draw_efficiencies", "draw_roc", "draw_threshold_scan"]
 
-_CURVES = (COLOURS["total"], MORE_COLOURS[1], MORE_COLOURS[2], "0.15")  # those that processes take last
-_DASHES = ("-", "--", "-.", ":")
 _LEAST = 1e-6  # efficiency that a logarithmic axis goes down to, at most
 
 
-def draw_threshold_scan(scans: Mapping[str, ThresholdScan], *, name: str = "score", title: str = "") -> Figure:
+def draw_threshold_scan(
+    scans: Mapping[str, ThresholdScan],
+    *,
+    points: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    name: str = "score",
+    title: str = "",
+) -> Figure:
     """Draw the significance over the threshold and over the signal efficiency, within the limits of the scans.
 
     Parameters
@@ -29,6 +36,9 @@ def draw_threshold_scan(scans: Mapping[str, ThresholdScan], *, name: str = "scor
     scans : mapping of str to ThresholdScan
         From :func:`hepstat.selection.threshold_scan`, by the text in the legend. A band is the standard error from
         finite simulation, a dot the best threshold.
+    points : mapping of str to tuple (efficiency, z), optional
+        Published significances, each (m,), by the name of the scan that they belong to: open circles in its colour
+        over the signal efficiency.
     name : str
         Quantity that is cut on.
     title : str
@@ -42,15 +52,14 @@ def draw_threshold_scan(scans: Mapping[str, ThresholdScan], *, name: str = "scor
     Raises
     ------
     InputError
-        If there is no scan, or none that has a finite significance.
+        If there is no scan, or none that has a finite significance; for points of no scan, or not finite.
     """
-    from matplotlib import rc_context
-
     if not any(np.isfinite(scan.z[scan.allowed]).any() for scan in scans.values()):
         raise InputError("scans", "have no finite significance", "Pass at least one scan with background")
-    with rc_context(STYLE):
-        figure = new_figure(4.0)
+    published = {label: _points(label, values, tuple(scans)) for label, values in (points or {}).items()}
+    with picture(4.0, title) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
+        drawn: list[Any] = []
         for i, (label, scan) in enumerate(scans.items()):
             colour, dashes = curve_style(i)
             seen = scan.allowed & np.isfinite(scan.z)
@@ -59,13 +68,16 @@ def draw_threshold_scan(scans: Mapping[str, ThresholdScan], *, name: str = "scor
                 axes.plot(x, z, color=colour, linestyle=dashes, linewidth=1.6, label=label, zorder=3)
                 axes.fill_between(x, z - error, z + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
                 axes.plot(x[scan.best], z[scan.best], marker="o", color=colour, markersize=5, zorder=4)
+            if label in published:
+                circles: Any = {"marker": "o", "markerfacecolor": "none", "linestyle": "none", "zorder": 5}
+                drawn += right.plot(*published[label], color=colour, label=f"{label}, published", **circles)
         left.set_ylim(bottom=min(0.0, left.get_ylim()[0]))
         left.set_ylabel(_significance_text(scans))
         left.set_xlabel(axis_text(f"Threshold on {name}", ""))
         right.set_xlabel("Signal efficiency")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", frameon=False, ncols=3)
-        if title:
-            left.set_title(title, loc="left", fontsize=12)
+        if drawn:
+            right.legend(handles=drawn, loc="upper right", frameon=False)
     return figure
 
 
@@ -88,15 +100,12 @@ def draw_efficiencies(scan: ThresholdScan, *, name: str = "score", log: bool = F
     matplotlib.figure.Figure
         Bands are standard errors from finite simulation. Nothing is shown or written.
     """
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure = new_figure(4.8)
+    with picture(4.8, title) as figure:
         axes = figure.subplots()
         for k, colour in enumerate(process_colours(scan.signal)):
             e, error = scan.efficiencies[k], scan.efficiency_errors[k]
             shown = np.where(e > 0, e, np.nan) if log else e
-            dashes = "-" if scan.signal[k] else _DASHES[1 + k % 3]
+            dashes = "-" if scan.signal[k] else DASHES[1 + k % 3]
             axes.plot(scan.thresholds, shown, color=colour, linestyle=dashes, label=scan.names[k], zorder=3)
             low = np.maximum(shown - error, 0.1 * shown) if log else shown - error
             axes.fill_between(scan.thresholds, low, shown + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
@@ -111,8 +120,6 @@ def draw_efficiencies(scan: ThresholdScan, *, name: str = "score", log: bool = F
         axes.set_xlabel(axis_text(f"Threshold on {name}", ""))
         axes.set_ylabel("Efficiency")
         axes.legend(loc="lower left" if log else "best", framealpha=0.9, edgecolor="none")
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 
@@ -147,15 +154,12 @@ def draw_roc(
     InputError
         If there is no curve, or the kind is unknown.
     """
-    from matplotlib import rc_context
-
     if kind not in ("total", "true"):
         raise InputError("kind", f"is {kind!r}", "Choose 'total' or 'true'")
     if not curves:
         raise InputError("curves", "is empty", "Pass at least one")
     lowest = 1.0
-    with rc_context(STYLE):
-        figure = new_figure(4.8)
+    with picture(4.8, title) as figure:
         axes = figure.subplots()
         for i, (label, curve) in enumerate(curves.items()):
             colour, dashes = curve_style(i)
@@ -176,21 +180,17 @@ def draw_roc(
         axes.set_xlabel("Signal efficiency")
         axes.set_ylabel("True background efficiency" if kind == "true" else "Background efficiency")
         axes.legend(loc="lower right" if log else "upper left", framealpha=0.9, edgecolor="none")
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 
-def curve_style(i: int) -> tuple[str, str]:
-    """Return colour and dashes of the i-th of several curves; 16 differ."""
-    return _CURVES[i % len(_CURVES)], _DASHES[(i + i // len(_CURVES)) % len(_DASHES)]
-
-
-def process_colours(signal: tuple[bool, ...]) -> list[str]:
-    """Return a colour for each process, green for the first signal."""
-    spare = iter((COLOURS["background"], *MORE_COLOURS, COLOURS["total"], "0.4") * len(signal))
-    green = signal.index(True) if True in signal else -1
-    return [COLOURS["signal"] if k == green else next(spare) for k in range(len(signal))]
+def _points(label: str, points: tuple[ArrayLike, ArrayLike], names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Return efficiencies and significances of published points, checked."""
+    if label not in names:
+        raise InputError("points", f"has {label!r}, which is no scan", "Pass points by the names of scans")
+    e, z = finite_array(points[0], f"efficiency of {label}"), finite_array(points[1], f"z of {label}")
+    if e.size != z.size:
+        raise InputError(f"z of {label}", f"has {z.size} entries for {e.size} efficiencies", "Pass one for each")
+    return e, z
 
 
 def _significance_text(scans: Mapping[str, ThresholdScan]) -> str:

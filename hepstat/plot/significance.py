@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.infer import z_to_log_p
-from hepstat.plot.style import COLOURS, MORE_COLOURS, STYLE, axis_text, new_figure
+from hepstat.plot.style import COLOURS, MORE_COLOURS, axis_text, picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -58,13 +58,10 @@ def draw_p0(
     InputError
         For positions that are not finite, or arrays of other lengths.
     """
-    from matplotlib import rc_context
-
     x = finite_array(positions, "positions")
     observed = _log10(log_p0, "log_p0", x)
     lowest = float(np.nanmin(observed)) if np.isfinite(observed).any() else -1.0
-    with rc_context({**STYLE, "ytick.minor.visible": False}):
-        figure = new_figure(4.8)
+    with picture(4.8, title, ytick_minor_visible=False) as figure:
         axes = figure.subplots()
         axes.plot(x, observed, color="black", linewidth=1.6, label="Observed", zorder=3)
         if np.isfinite(observed).any():
@@ -80,8 +77,6 @@ def draw_p0(
         axes.set_xlabel(axis_text(f"Signal {name}", unit))
         axes.set_ylabel("Local p-value")
         axes.legend(loc="lower center", frameon=False)
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 
@@ -117,15 +112,12 @@ def draw_z_map(
     InputError
         For positions or widths that are not finite, values of another shape, or nothing but NaN.
     """
-    from matplotlib import rc_context
-
     x, y, values = finite_array(positions, "positions"), finite_array(widths, "widths"), np.asarray(z, dtype=float)
     if values.shape != (y.size, x.size):
         raise InputError("z", f"has shape {values.shape}", f"Pass ({y.size}, {x.size}): widths, then positions")
     if np.isnan(values).all():
         raise InputError("z", "has nothing but NaN", "Repeat the scan: every fit failed")
-    with rc_context(STYLE):
-        figure = new_figure(4.8)
+    with picture(4.8, title) as figure:
         axes = figure.subplots()
         most = max(1.0, float(np.nanmax(np.abs(values))))
         mesh = axes.pcolormesh(_between(x), _between(y), values, cmap="RdBu_r", vmin=-most, vmax=most, rasterized=True)
@@ -137,8 +129,6 @@ def draw_z_map(
         axes.set_xlabel(axis_text(f"Signal {name}", unit))
         axes.set_ylabel(axis_text("Signal width", unit))
         figure.colorbar(mesh, ax=axes, label="Local significance", pad=0.02)
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 
@@ -165,13 +155,10 @@ def draw_global_p(z: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]
     InputError
         For arrays of other lengths, or a z that is not finite.
     """
-    from matplotlib import rc_context
-
     x = finite_array(z, "z")
     local = np.asarray(z_to_log_p(x)) / np.log(10.0)
     lowest = float(local.min())
-    with rc_context({**STYLE, "ytick.minor.visible": False}):
-        figure = new_figure(4.8)
+    with picture(4.8, title, ytick_minor_visible=False) as figure:
         axes = figure.subplots()
         axes.plot(x, local, color="0.4", linestyle="--", label="Local", zorder=2)
         colours = (*COLOURS.values(), *MORE_COLOURS)
@@ -187,8 +174,6 @@ def draw_global_p(z: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]
         axes.set_xlabel("Local significance Z")
         axes.set_ylabel("p-value")
         axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure
 
 

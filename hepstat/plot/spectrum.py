@@ -12,7 +12,7 @@ from hepstat.checks import finite_array, interval
 from hepstat.errors import InputError
 from hepstat.histogram import Histogram
 from hepstat.infer import poisson_interval
-from hepstat.plot.style import COLOURS, MORE_COLOURS, STYLE, axis_text, new_figure
+from hepstat.plot.style import COLOURS, MORE_COLOURS, axis_text, picture
 from hepstat.types import Bools, Floats
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ def draw_spectrum(
     InputError
         For a histogram of more dimensions, or arrays of other lengths.
     """
-    from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
     if data.ndim != 1:
@@ -84,8 +83,7 @@ def draw_spectrum(
         low, high = interval(blind, "blind")
         shown = (edges[1:] <= low) | (edges[:-1] >= high)
     texts = {**_LABELS, **(labels or {})}
-    with rc_context(STYLE):
-        figure = new_figure(6.4 if pulls is not None else 5.0)
+    with picture(6.4 if pulls is not None else 5.0, title) as figure:
         if pulls is None:
             top = lowest = figure.subplots()
         else:
@@ -103,8 +101,6 @@ def draw_spectrum(
         lowest.set_xlabel(axis_text(name, unit))
         lowest.set_xlim(edges[0], edges[-1])
         _place_legend(top, data, shown, texts)
-        if title:
-            top.set_title(title, loc="left", fontsize=12)
         figure.align_ylabels()
     return figure
 

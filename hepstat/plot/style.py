@@ -1,17 +1,19 @@
-"""What all pictures share: type, ticks and colours, the figure itself, and the text of an axis."""
+"""What all pictures share: type, ticks, colours and dashes, the figure itself, and the text of an axis."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MORE_COLOURS", "STYLE", "axis_text", "new_figure"]
+__all__ = ["COLOURS", "DASHES", "MORE_COLOURS", "axis_text", "curve_style", "picture", "process_colours"]
 
-STYLE: Any = {
+_STYLE: Any = {
     "font.size": 12.0,
     "axes.labelsize": 13.0,
     "axes.linewidth": 0.9,
@@ -26,6 +28,8 @@ STYLE: Any = {
 }
 COLOURS = {"total": "#c8102e", "background": "#1f5fa8", "signal": "#2a8c4a"}
 MORE_COLOURS = ("#b36b00", "#6b4fa0", "#00838f")
+DASHES = ("-", "--", "-.", ":")
+_CURVES = (COLOURS["total"], MORE_COLOURS[1], MORE_COLOURS[2], "0.15")  # those that processes take last
 
 
 @cache
@@ -43,10 +47,39 @@ def _picture_type() -> Any:
     return Picture
 
 
-def new_figure(height: float) -> Figure:
-    """Return an empty figure, 7.2 inches wide, that pyplot does not know of."""
-    figure: Figure = _picture_type()(figsize=(7.2, height), layout="constrained")
-    return figure
+@contextmanager
+def picture(height: float, title: str = "", **changes: Any) -> Iterator[Figure]:
+    """Give an empty figure, 7.2 inches wide, that pyplot does not know of, with our style while it is drawn.
+
+    Parameters
+    ----------
+    height : float
+        In inches.
+    title : str, optional
+        Text that is put above the first axes at the end.
+    changes : optional
+        Entries of the style, with underscores in place of dots.
+    """
+    from matplotlib import rc_context
+
+    changed: Any = {name.replace("_", "."): value for name, value in changes.items()}
+    with rc_context({**_STYLE, **changed}):
+        figure: Figure = _picture_type()(figsize=(7.2, height), layout="constrained")
+        yield figure
+        if title:
+            figure.axes[0].set_title(title, loc="left", fontsize=12)
+
+
+def curve_style(i: int) -> tuple[str, str]:
+    """Return colour and dashes of the i-th of several curves; 16 differ."""
+    return _CURVES[i % len(_CURVES)], DASHES[(i + i // len(_CURVES)) % len(DASHES)]
+
+
+def process_colours(signal: tuple[bool, ...]) -> list[str]:
+    """Return a colour for each process, green for the first signal."""
+    spare = iter((COLOURS["background"], *MORE_COLOURS, COLOURS["total"], "0.4") * len(signal))
+    green = signal.index(True) if True in signal else -1
+    return [COLOURS["signal"] if k == green else next(spare) for k in range(len(signal))]
 
 
 def axis_text(name: str, unit: str) -> str:

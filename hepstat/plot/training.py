@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepstat.plot.style import COLOURS, STYLE, new_figure
+from hepstat.plot.style import COLOURS, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,15 +34,13 @@ def draw_training(training: Training, *, log: bool = False, title: str = "") -> 
     matplotlib.figure.Figure
         Nothing is shown or written.
     """
-    from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
     by_epoch = training.train_loss.size > 0
     values = training.train_loss if by_epoch else training.step_loss
     number = np.arange(1, values.size + 1)
     dots: Any = {"marker": "o" if values.size == 1 else None, "zorder": 3}
-    with rc_context(STYLE):
-        figure = new_figure(4.4)
+    with picture(4.4, title) as figure:
         axes = figure.subplots()
         axes.plot(number, values, color=COLOURS["background"], label="Training", **dots)
         if by_epoch and training.validation_loss.size:
@@ -59,6 +57,4 @@ def draw_training(training: Training, *, log: bool = False, title: str = "") -> 
         axes.set_ylabel("Loss")
         told = None if training.status == "finished" else training.status.capitalize()
         axes.legend(loc="best", title=told, frameon=False)
-        if title:
-            axes.set_title(title, loc="left", fontsize=12)
     return figure

@@ -128,7 +128,7 @@ class GlobalSignificance(Record):
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
+        """Make the record from what `to_dict` gave, or of `results.json`, where null stands for infinity too.
 
         Raises
         ------

@@ -68,12 +68,12 @@ def results(
         "seed": seed,
         "input": plain(dict(source)),
         "model": plain(dict(model)),
-        "fit": plain(found.fit.to_dict()),
-        "background_fit": plain(found.background_fit.to_dict()),
+        "fit": plain(found.fit),
+        "background_fit": plain(found.background_fit),
         "goodness": plain(asdict(found.goodness)),
         "blinded": _blinded(found),
         "scan": plain(_scan(found)),
-        "global": None if found.elsewhere is None else found.elsewhere.to_dict(),
+        "global": None if found.elsewhere is None else plain(found.elsewhere),
     }
 
 
@@ -256,7 +256,7 @@ def _scan(found: Hunt) -> dict[str, Any] | None:
         return None
     best = found.scan
     return {
-        **best.to_dict(),
+        **plain(best),
         "best": {
             "position": best.best_position,
             "width": best.best_width,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,19 +78,6 @@ class WindowScan(Record):
         """Return the study of `t` without signal: with `sidebands`, for as many counts as the data have on average."""
         scale = self.total / float(self.background.sum()) if self.sidebands and self.total > 0 else 1.0
         return WindowToys(self.background, self.widths, self.sidebands, self.gap, self.sign, scale=scale)
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; infinities, null in JSON, come back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        t = math.inf if math.isnan(record.t) else record.t
-        return replace(record, t=t, z=float(p_to_z(log_p=-t)))
 
     def __repr__(self) -> str:
         """Show the window, its counts and its local significance."""

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -30,21 +30,24 @@ from hepstat.learn import (
     train,
     typical_eps,
 )
+from hepstat.learn.data import typical_weight
+from hepstat.learn.network import SPLIT_STREAM
 from hepstat.record import Record
 from hepstat.seeds import Key, Rng, stream_key, toy_generator
 from hepstat.selection.scan import threshold_scan
 from hepstat.types import Floats
 
-__all__ = ["Comparison", "Losses", "compare_losses", "default_losses"]
+__all__ = ["Comparison", "Losses", "Weights", "compare_losses", "default_losses", "train_weighted"]
 
 Losses = Mapping[str, tuple[Loss, Mapping[str, Any]]]
-"""By name: a loss and options of :func:`hepstat.learn.train`. The option ``equal_weights=True`` of this mapping alone
-trains with a weight of 1 for every event in place of expected events."""
+"""By name: a loss and options of :func:`hepstat.learn.train`, and of :func:`train_weighted` its `weights`."""
+
+Weights = Literal["yields", "equal", "balanced"]
+"""Expected events, 1 for every event, or 1 for background and for signal what gives it the same sum."""
 
 _BATCH = 2048
 _STEPS = 1500  # of a training, at least: small samples are seen more often
 _EPOCHS = 5  # the same for large samples
-_SPLIT = 1 << 62  # stream of the key; trainings are those from 0 on
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,7 +138,7 @@ def default_losses(network: Network, sample: Sample) -> dict[str, tuple[Loss, di
     Returns
     -------
     dict
-        "BCE" with equal weights, and "BCE, yields"; "Lovász Z" with eps = all signal, and "Lovász Z, annealed" down
+        "BCE" with balanced classes, and "BCE, yields"; "Lovász Z" with eps = all signal, and "Lovász Z, annealed" down
         to ten times the signal from as much as the background; "SoftZ" and "AsimovZ" with :func:`typical_eps`.
 
     Notes
@@ -154,13 +157,48 @@ def default_losses(network: Network, sample: Sample) -> dict[str, tuple[Loss, di
     s, eps = sample.n_signal, typical_eps(sample)
     annealed = EpsSchedule(max(sample.n_background, 10 * s), 10 * s, max(1, epochs // 2))
     return {
-        "BCE": (BinaryCrossEntropy(), {**plain, "equal_weights": True}),
+        "BCE": (BinaryCrossEntropy(), {**plain, "weights": "balanced"}),
         "BCE, yields": (BinaryCrossEntropy(), plain if network.hidden else slow),
         "Lovász Z": (LovaszZ(s), decay),
         "Lovász Z, annealed": (LovaszZ(annealed), decay),
         "SoftZ": (SoftZ(eps), decay),
         "AsimovZ": (AsimovZ(eps), decay),
     }
+
+
+def train_weighted(
+    network: Network, sample: Sample, loss: Loss, *, rng: Rng, weights: Weights = "yields", **options: Any
+) -> Training:
+    """Train with the weights of a sample or with others; Ctrl-C is passed on and not kept as a status.
+
+    Parameters
+    ----------
+    network, sample, loss, rng, options
+        As in :func:`hepstat.learn.train`.
+    weights : {"yields", "equal", "balanced"}, optional
+        Expected events; 1 for every event; or 1 for every background event, and for signal the same sum, in equal
+        shares.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    InputError
+        For other weights, and as from :func:`hepstat.learn.train`.
+    """
+    if weights not in ("yields", "equal", "balanced"):
+        raise InputError("weights", f"is {weights!r}", "Choose 'yields', 'equal' or 'balanced'")
+    if weights == "yields":
+        training = train(network, sample, loss, rng=rng, **options)
+    else:
+        is_signal = sample.y == 1
+        w = (~is_signal).sum() / is_signal.sum() if weights == "balanced" else 1.0
+        training = train(network, (sample.x, sample.y, np.where(is_signal, w, 1.0)), loss, rng=rng, **options)
+    if training.status == "interrupted":
+        raise KeyboardInterrupt
+    return training
 
 
 def compare_losses(
@@ -195,8 +233,9 @@ def compare_losses(
     rng : int, SeedSequence or Generator
         Chooses the held-out events and seeds the trainings; the result does not depend on `workers`.
     losses : mapping of str to tuple (loss, options), optional
-        Options are those of :func:`hepstat.learn.train`, and ``equal_weights`` for a weight of 1 each in place of
-        expected events. :func:`default_losses` if left out.
+        Options are those of :func:`hepstat.learn.train`, and ``weights``: "yields" (expected events, if left out),
+        "equal" (1 for each), or "balanced" (1 for background, and as much for all signal). :func:`default_losses` if
+        left out.
     n : int, optional
         Trainings with each loss.
     test : float or Sample, optional
@@ -231,76 +270,77 @@ def compare_losses(
     }
     jobs = [(loss, options, i) for loss, options in tried.values() for i in range(n)]
 
-    def one(job: tuple[Loss, Mapping[str, Any], int]) -> tuple[Floats, str]:
+    def one(job: tuple[Loss, Mapping[str, Any], int]) -> tuple[_Measured, str]:
         loss, options, i = job
-        training = _trained(network, parts[i][0], loss, options, toy_generator(key, i))
+        how = {"on_divergence": "return", **options}
+        training = train_weighted(network, parts[i][0], loss, rng=toy_generator(key, i), **how)
         return _measured(training, *parts[i], limits), training.collapse.verdict if training.collapse else ""
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # verdicts are in the table
         found = list(map_ordered(one, jobs, workers=workers, progress=progress))
-    numbers = np.array([entry[0] for entry in found]).reshape(len(tried), n, -1)
+    each = _Measured(*(np.array(column).reshape(-1, n) for column in zip(*(entry[0] for entry in found), strict=True)))
     verdicts = [[entry[1] for entry in found[k * n : (k + 1) * n]] for k in range(len(tried))]
     held = parts[0][1]
     shared = 1.0 if isinstance(test, Sample) else test  # correlation of yields in the held-out parts of two trainings
-    return _summary(tuple(tried), numbers, verdicts, held.n_signal, typical_eps(held, 1.0), shared)
+    return _summary(tuple(tried), each, verdicts, held.n_signal, typical_weight(held.y, held.w), shared)
 
 
 def _parts(sample: Sample, test: float | Sample, key: Key, i: int) -> tuple[Sample, Sample]:
     """Return what training i learns from, and what judges it."""
-    return (sample, test) if isinstance(test, Sample) else sample.split(test, toy_generator(key, _SPLIT + i))
+    return (sample, test) if isinstance(test, Sample) else sample.split(test, toy_generator(key, SPLIT_STREAM + i))
 
 
-def _trained(network: Network, part: Sample, loss: Loss, options: Mapping[str, Any], rng: Rng) -> Training:
-    """Train once, with expected events or equal weights."""
-    rest = {"on_divergence": "return", **options}
-    equal = rest.pop("equal_weights", False)
-    data = (part.x, part.y, np.ones(len(part))) if equal else part
-    training = train(network, data, loss, rng=rng, **rest)
-    if training.status == "interrupted":
-        raise KeyboardInterrupt
-    return training
+class _Measured(NamedTuple):
+    """What the cut of a training keeps of the held-out part, or arrays (losses, trainings) of that."""
+
+    s: Any
+    b: Any
+    s_variance: Any
+    b_variance: Any
+    z: Any
+    z_training: Any  # highest Z of the training part
 
 
-def _measured(training: Training, part: Sample, held: Sample, limits: Mapping[str, Any]) -> Floats:
-    """Return signal, background, their variances, Z and the Z of the training part; NaN if training diverged."""
+def _measured(training: Training, part: Sample, held: Sample, limits: Mapping[str, Any]) -> _Measured:
+    """Return what is measured of a training; NaN if it diverged."""
     if training.diverged:
-        return np.full(6, np.nan)
+        return _Measured(*[math.nan] * 6)
     scan = threshold_scan(part, training.model(part.x), **limits)
     cut = scan.at(held, training.model(held.x))
-    errors = cut.n_signal_error, cut.n_background_error
-    return np.array([cut.n_signal, cut.n_background, errors[0] ** 2, errors[1] ** 2, cut.z, scan.best_z])
+    variances = cut.n_signal_error**2, cut.n_background_error**2
+    return _Measured(cut.n_signal, cut.n_background, *variances, cut.z, scan.best_z)
 
 
 def _summary(
-    names: tuple[str, ...], numbers: Floats, verdicts: list[list[str]], s_all: float, event: float, shared: float
+    names: tuple[str, ...], each: _Measured, verdicts: list[list[str]], s_all: float, event: float, shared: float
 ) -> Comparison:
-    """Return means, errors and the ranking of numbers (losses, trainings, 6); `event` is a typical one."""
-    good = np.isfinite(numbers[:, :, 0])
+    """Return means, errors and the ranking of each training's numbers; `event` is a typical one."""
+    good = np.isfinite(each.s)
     if not good.any():
         raise InputError("losses", "have all diverged", "Lower the learning rates")
     n_good = np.maximum(good.sum(axis=1), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing are NaN
-        s, b, s_variance, b_variance, _, training = np.nanmean(numbers, axis=1).T
-        spread = np.nanstd(numbers[:, :, 0] / np.sqrt(numbers[:, :, 1] + event), axis=1, ddof=1)
+        mean = _Measured(*(np.nanmean(column, axis=1) for column in each))
+        spread = np.nanstd(each.s / np.sqrt(each.b + event), axis=1, ddof=1)
     of_mean = 1.0 / n_good + (1.0 - 1.0 / n_good) * shared  # variance of a mean over that of one
-    b_more = b + event * of_mean
-    cautious = s / np.sqrt(b_more)
-    relative = s_variance / s**2 + (b_variance + event**2) / (4.0 * b_more**2)
+    b_more = mean.b + event * of_mean
+    cautious = mean.s / np.sqrt(b_more)
+    relative = mean.s_variance / mean.s**2 + (mean.b_variance + event**2) / (4.0 * b_more**2)
     error = np.hypot(cautious * np.sqrt(relative * of_mean), np.nan_to_num(spread) / np.sqrt(n_good))
     lost = np.array(["collapsed" in entries for entries in verdicts])
-    order = np.lexsort((-np.nan_to_num(cautious, nan=-np.inf), lost))
+    order = np.lexsort((-np.nan_to_num(cautious, nan=-np.inf), lost, ~good.any(axis=1)))
     return Comparison(
         names=names,
-        z_of_each=numbers[:, :, 4],
-        z=simple_z(np.nan_to_num(s), np.nan_to_num(b)),
+        z_of_each=each.z,
+        z=simple_z(np.nan_to_num(mean.s), np.nan_to_num(mean.b)),
         z_cautious=cautious,
         z_error=error,
         z_spread=spread,
-        z_training=training,
-        efficiency=s / s_all,
-        background=b,
+        z_training=mean.z_training,
+        efficiency=mean.s / s_all,
+        background=mean.b,
         n_failed=(~good).sum(axis=1).astype(float),
         collapse=tuple(_counted(entries) for entries in verdicts),
         ranking=tuple(names[k] for k in order),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,7 +54,7 @@ class Cut(Record):
         Which of them are signal.
     significance : str
         ``"simple"`` or ``"asimov"``.
-    sigma_b : float
+    uncertainty : float
         Relative uncertainty of the background.
     """
 
@@ -75,19 +74,7 @@ class Cut(Record):
     names: tuple[str, ...]
     signal: tuple[bool, ...]
     significance: str
-    sigma_b: float
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; an infinite significance, null in JSON, comes back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        return replace(record, z=math.inf) if record.n_background == 0 and record.n_signal > 0 else record
+    uncertainty: float
 
     def __repr__(self) -> str:
         """Show the significance and what it is made of."""
@@ -104,7 +91,7 @@ def evaluate_cut(
     threshold: float,
     *,
     significance: Significance = "simple",
-    sigma_b: float = 0.0,
+    uncertainty: float = 0.0,
 ) -> Cut:
     """Apply a cut to a sample.
 
@@ -119,7 +106,7 @@ def evaluate_cut(
         Score of each event; it is kept where this is at least the threshold.
     threshold : float
         The cut.
-    significance, sigma_b : optional
+    significance, uncertainty : optional
         As in :func:`threshold_scan`.
 
     Returns
@@ -132,7 +119,7 @@ def evaluate_cut(
     InputError
         For scores or a threshold that are not finite, lengths that differ, or an unknown significance.
     """
-    z_of = significance_function(significance, sigma_b)
+    z_of = significance_function(significance, uncertainty)
     u = finite_number(threshold, "threshold")
     found = measures(kept_events(sample, checked_scores(sample, scores), np.array([u])), z_of)
     entries: dict[str, Any] = {name: v[:, 0] if v.ndim == 2 else float(v[0]) for name, v in found.items()}
@@ -142,11 +129,11 @@ def evaluate_cut(
         names=sample.names,
         signal=sample.signal,
         significance=significance,
-        sigma_b=float(sigma_b),
+        uncertainty=float(uncertainty),
     )
 
 
-def significance_function(significance: Significance, sigma_b: float) -> Callable[[Floats, Floats], Floats]:
+def significance_function(significance: Significance, uncertainty: float) -> Callable[[Floats, Floats], Floats]:
     """Return Z as a function of expected signal and background (n,), NaN where either is negative.
 
     Raises
@@ -154,13 +141,15 @@ def significance_function(significance: Significance, sigma_b: float) -> Callabl
     InputError
         For an unknown significance, or an uncertainty that is negative, not finite, or not used.
     """
-    relative = finite_number(sigma_b, "sigma_b")
+    relative = finite_number(uncertainty, "uncertainty")
     if relative < 0:
-        raise InputError("sigma_b", f"is {relative:g}", "Pass the relative uncertainty of the background, at least 0")
+        raise InputError(
+            "uncertainty", f"is {relative:g}", "Pass the relative uncertainty of the background, at least 0"
+        )
     if significance not in ("simple", "asimov"):
         raise InputError("significance", f"is {significance!r}", "Choose 'simple' or 'asimov'")
     if significance == "simple" and relative > 0:
-        raise InputError("sigma_b", f"is {relative:g}, which s/sqrt(b) ignores", "Choose significance='asimov'")
+        raise InputError("uncertainty", f"is {relative:g}, which s/sqrt(b) ignores", "Choose significance='asimov'")
 
     def z_of(s: Floats, b: Floats) -> Floats:
         s_, b_ = np.maximum(s, 0.0), np.maximum(b, 0.0)

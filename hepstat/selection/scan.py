@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,7 +44,7 @@ class ThresholdScan(Record):
         Which of them are signal.
     significance : str
         ``"simple"`` or ``"asimov"``.
-    sigma_b, min_efficiency, min_background, min_background_events : float
+    uncertainty, min_efficiency, min_background, min_background_events : float
         Relative uncertainty of the background, and the limits within which the best threshold was looked for.
     best : int
         Place of the best threshold in the arrays: the best of all, those that are not recorded included.
@@ -67,7 +66,7 @@ class ThresholdScan(Record):
     names: tuple[str, ...]
     signal: tuple[bool, ...]
     significance: Significance
-    sigma_b: float
+    uncertainty: float
     min_efficiency: float
     min_background: float
     min_background_events: int
@@ -122,19 +121,7 @@ class ThresholdScan(Record):
             As :func:`evaluate_cut`.
         """
         u = self.best_threshold if threshold is None else threshold
-        return evaluate_cut(sample, scores, u, significance=self.significance, sigma_b=self.sigma_b)
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any]) -> Self:
-        """Make the record from what `to_dict` gave; infinite significances, null in JSON, come back.
-
-        Raises
-        ------
-        InputError
-            If fields are missing or unknown.
-        """
-        record = super().from_dict(entries)
-        return replace(record, z=np.where((record.n_background == 0) & (record.n_signal > 0), np.inf, record.z))
+        return evaluate_cut(sample, scores, u, significance=self.significance, uncertainty=self.uncertainty)
 
     def __repr__(self) -> str:
         """Show the best threshold and the limits."""
@@ -152,7 +139,7 @@ def threshold_scan(
     scores: ArrayLike,
     *,
     significance: Significance = "simple",
-    sigma_b: float = 0.0,
+    uncertainty: float = 0.0,
     min_efficiency: float = 0.05,
     min_background: float = 5.0,
     min_background_events: int = 0,
@@ -174,7 +161,7 @@ def threshold_scan(
         Score of each event. A cut at u keeps the scores of at least u.
     significance : {"simple", "asimov"}, optional
         N_s / sqrt(N_b), or :func:`hepstat.infer.asimov_z`.
-    sigma_b : float, optional
+    uncertainty : float, optional
         Uncertainty of the background relative to it, for the Asimov significance.
     min_efficiency, min_background, min_background_events : optional
         Least signal efficiency, expected background and simulated background events of the best threshold.
@@ -194,7 +181,7 @@ def threshold_scan(
     InputError
         For scores that are not finite or of another number, limits out of range, or if no threshold is within them.
     """
-    z_of = significance_function(significance, sigma_b)
+    z_of = significance_function(significance, uncertainty)
     limits = _checked_limits(min_efficiency, min_background, min_background_events)
     points = whole_number(points, "points", at_least=10)
     f = checked_scores(sample, scores)
@@ -218,7 +205,7 @@ def threshold_scan(
         names=sample.names,
         signal=sample.signal,
         significance=significance,
-        sigma_b=float(sigma_b),
+        uncertainty=float(uncertainty),
         min_efficiency=limits[0],
         min_background=limits[1],
         min_background_events=limits[2],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hepstat.errors import InputError
-from hepstat.record import Record
+from hepstat.record import Record, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,7 +132,7 @@ class Results:
             "scale": self.scale,
             "seed": self.seed,
             "version": self.version,
-            "rows": [entry.to_dict() for entry in self.rows],
+            "rows": plain(self.rows),
         }
         text = json.dumps(entries, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         try:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.kernels.losses.entry import Callback, evaluate_loss
+from hepstat.kernels.losses.entry import Callback, Entry, evaluate_loss
 from hepstat.types import Bools, Floats
 
 __all__ = ["Loss", "PythonLoss", "checked_function", "score_array"]
@@ -39,8 +39,13 @@ class Loss(ABC):
 
     @property
     @abstractmethod
+    def _kernel(self) -> Entry | Callback:
+        """The kernel (:mod:`hepstat.kernels.losses.entry`); compiled losses have it as an attribute of their class."""
+
+    @property
     def address(self) -> int:
-        """Where the compiled kernel starts (:mod:`hepstat.kernels.losses.entry`); compiled when first asked for."""
+        """Where the kernel starts, compiled when first asked for; a loss in Python has it as long as it lives."""
+        return self._kernel.address
 
     def constants(self, n_epochs: int = 1) -> Floats:
         """Return the numbers that the kernel takes, (1, c), or (n_epochs, c) where they change over epochs."""
@@ -79,7 +84,7 @@ class Loss(ABC):
         table = f.reshape(len(f), -1)
         if len(f) != targets.size:
             raise InputError("scores", f"has {len(f)} events, y {targets.size}", "Pass one entry per event")
-        self.check(targets, w, table.shape[1])
+        self._check(targets, w, table.shape[1])
         value, gradient = evaluate_loss(self.address, table, targets, w, self.final_constants)
         self.raise_error()
         return float(value), gradient.reshape(f.shape)
@@ -99,8 +104,11 @@ class Loss(ABC):
             If entries are missing or not finite, the lengths differ, a label is outside the set, a weight is negative
             where it may not be, or the sum of weights by which training divides is not above zero.
         """
+        self._check(finite_array(y, "y"), finite_array(weights, "weights"), n_outputs)
+
+    def _check(self, targets: Floats, w: Floats, n_outputs: int) -> None:
+        """Check labels and weights that are finite arrays already; raises as :meth:`check`."""
         self._check_outputs(n_outputs)
-        targets, w = finite_array(y, "y"), finite_array(weights, "weights")
         if targets.size != w.size:
             raise InputError("weights", f"has {w.size} entries, y {targets.size}", "Pass one weight per event")
         if self.labels == "binary":
@@ -115,6 +123,15 @@ class Loss(ABC):
             _refuse_entries(w < 0, w, "weights", problem, remedy)
         if self.reduction == "mean" and not w.sum() > 0:
             raise InputError("weights", f"add up to {w.sum():g}", "Pass weights with a sum above zero")
+
+    def outputs_for(self, n_classes: int) -> int:
+        """Return how many scores of an event the loss takes where there are so many classes."""
+        return 1
+
+    @property
+    def tells_probability(self) -> bool:
+        """Whether scores trained with this loss have a meaning as probabilities, see :meth:`probability`."""
+        return type(self).probability is not Loss.probability
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return what the scores say about the label, in the mixture of classes and weights of the training data.
@@ -150,24 +167,19 @@ class PythonLoss(Loss):
     """A loss whose kernel is Python code, called back from compiled code."""
 
     def __post_init__(self) -> None:
-        """Make the address, once for the life of the object: compiled code may be about to call it."""
+        """Make the kernel, once for the life of the object: compiled code may be about to call it."""
         object.__setattr__(self, "_callback", Callback(self._evaluate))
 
     @abstractmethod
     def _evaluate(self, scores: Floats, y: Floats, weights: Floats, gradient: Floats) -> float:
         """Return the value and fill the gradient; scores and gradient (n, k), y and weights (n,)."""
 
-    @property
-    def address(self) -> int:
-        """Where compiled code calls the Python function; good for as long as the loss lives."""
-        return self._link.address
-
     def raise_error(self) -> None:
         """Raise what the Python function has raised first since the last call of this method, if anything."""
-        self._link.raise_error()
+        self._kernel.raise_error()
 
     @property
-    def _link(self) -> Callback:
+    def _kernel(self) -> Callback:
         callback: Callback = vars(self)["_callback"]
         return callback
 

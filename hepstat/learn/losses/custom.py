@@ -64,6 +64,15 @@ class CustomLoss(PythonLoss):
             raise InputError("reduction", f"is {self.reduction!r}", "Choose 'mean' or 'sum'")
         super().__post_init__()
 
+    def outputs_for(self, n_classes: int) -> int:
+        """Return `n_outputs`."""
+        return self.n_outputs
+
+    @property
+    def tells_probability(self) -> bool:
+        """Whether there is `to_probability`."""
+        return self.to_probability is not None
+
     def probability(self, scores: ArrayLike) -> Floats:
         """Return what `to_probability` makes of the scores."""
         if self.to_probability is None:

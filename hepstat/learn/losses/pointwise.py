@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import finite_array, finite_number, nonnegative_number
 from hepstat.errors import InputError
 from hepstat.kernels.losses import pointwise
 from hepstat.learn.losses.base import Loss
@@ -26,7 +26,6 @@ __all__ = [
     "LinearRatio",
     "MaximumLikelihoodRatio",
     "SquaredError",
-    "checked_gamma",
 ]
 
 
@@ -34,10 +33,7 @@ __all__ = [
 class BinaryCrossEntropy(Loss):
     """log(1 + e^f) - y f: minus the log likelihood of a label with probability p."""
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.binary_cross_entropy.address
+    _kernel = pointwise.binary_cross_entropy
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return p."""
@@ -50,14 +46,15 @@ class CategoricalCrossEntropy(Loss):
 
     labels: ClassVar[Literal["binary", "classes", "real"]] = "classes"
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.categorical_cross_entropy.address
+    _kernel = pointwise.categorical_cross_entropy
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return the probabilities of the classes (n, k)."""
         return np.asarray(softmax(finite_array(scores, "scores", ndim=2), axis=1))
+
+    def outputs_for(self, n_classes: int) -> int:
+        """Return a score for each class."""
+        return n_classes
 
     def _check_outputs(self, n_outputs: int) -> None:
         if n_outputs < 2:
@@ -71,10 +68,7 @@ class SquaredError(Loss):
     labels: ClassVar[Literal["binary", "classes", "real"]] = "real"
     signed_weights: ClassVar[bool] = True
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.squared_error.address
+    _kernel = pointwise.squared_error
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return f cut to [0, 1], which is the probability of signal if the labels were 0 and 1."""
@@ -85,10 +79,7 @@ class SquaredError(Loss):
 class Brier(Loss):
     """(p - y)^2 (Brier 1950): bounded, so that single events pull less than in cross-entropy."""
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.brier.address
+    _kernel = pointwise.brier
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return p."""
@@ -99,10 +90,7 @@ class Brier(Loss):
 class Hinge(Loss):
     """max(0, 1 - s f), of support vector machines: the score tells the class, not how sure it is."""
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.hinge.address
+    _kernel = pointwise.hinge
 
 
 @dataclass(frozen=True)
@@ -122,19 +110,16 @@ class Focal(Loss):
         If gamma is negative or alpha not between 0 and 1.
     """
 
+    _kernel = pointwise.focal
+
     gamma: float = 2.0
     alpha: float | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        checked_gamma(self.gamma)
+        nonnegative_number(self.gamma, "gamma")
         if self.alpha is not None and not 0.0 < finite_number(self.alpha, "alpha") < 1.0:
             raise InputError("alpha", f"is {self.alpha:g}", "Pass a number between 0 and 1")
-
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.focal.address
 
     def constants(self, n_epochs: int = 1) -> Floats:
         """Return gamma and the factors of background and signal, (1, 3)."""
@@ -161,10 +146,7 @@ class Focal(Loss):
 class Exponential(Loss):
     """exp(-s f), of boosting; infinite where s f < -709."""
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.exponential.address
+    _kernel = pointwise.exponential
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return sigmoid(2 f)."""
@@ -181,10 +163,7 @@ class LinearRatio(Loss):
 
     signed_weights: ClassVar[bool] = True
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.linear_ratio.address
+    _kernel = pointwise.linear_ratio
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return r / (1 + r) for the ratio r = max(f, 0)."""
@@ -203,17 +182,8 @@ class MaximumLikelihoodRatio(Loss):
     reduction: ClassVar[Literal["mean", "sum"]] = "sum"
     signed_weights: ClassVar[bool] = True
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return pointwise.maximum_likelihood_ratio.address
+    _kernel = pointwise.maximum_likelihood_ratio
 
     def probability(self, scores: ArrayLike) -> Floats:
         """Return p."""
         return np.asarray(expit(finite_array(scores, "scores")))
-
-
-def checked_gamma(gamma: float) -> None:
-    """Raise InputError for an exponent below 0."""
-    if finite_number(gamma, "gamma") < 0.0:
-        raise InputError("gamma", f"is {gamma:g}", "Pass a number of at least 0")

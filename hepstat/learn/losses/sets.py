@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number, positive_number, whole_number
+from hepstat.checks import nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.kernels.losses import lovasz, smooth
 from hepstat.learn.losses.base import Loss, PythonLoss, checked_function
-from hepstat.learn.losses.pointwise import checked_gamma
 from hepstat.types import Floats
 
 __all__ = ["AsimovZ", "EpsSchedule", "LovaszSet", "LovaszZ", "SoftZ"]
@@ -66,21 +64,13 @@ class EpsSchedule:
 
 
 class _Significance(Loss):
-    """A loss of expected signal and background."""
+    """A loss of expected signal and background, both of which need a weight."""
 
     additive: ClassVar[bool] = False
     reduction: ClassVar[Literal["mean", "sum"]] = "sum"
 
-    def check(self, y: ArrayLike, weights: ArrayLike, n_outputs: int) -> None:
-        """Check data before they are trained on.
-
-        Raises
-        ------
-        InputError
-            As for other losses, and if signal or background has no weight.
-        """
-        super().check(y, weights, n_outputs)
-        targets, w = finite_array(y, "y"), finite_array(weights, "weights")
+    def _check(self, targets: Floats, w: Floats, n_outputs: int) -> None:
+        super()._check(targets, w, n_outputs)
         for label, name in ((1.0, "signal"), (0.0, "background")):
             if not w[targets == label].sum() > 0:
                 raise InputError("y", f"has no {name} with a weight", "Pass signal (1) and background (0)")
@@ -143,6 +133,8 @@ class LovaszZ(_Regulated):
     The value does not depend on the order of events with equal errors; the gradient does, and takes them by index.
     """
 
+    _kernel = lovasz.lovasz_z
+
     error: Error = "hinge"
     gamma: float = 2.0
 
@@ -150,11 +142,6 @@ class LovaszZ(_Regulated):
         """Check the options."""
         super().__post_init__()
         _check_error(self.error, self.gamma)
-
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return lovasz.lovasz_z.address
 
     @property
     def _rest(self) -> tuple[float, ...]:
@@ -243,10 +230,7 @@ class SoftZ(_Regulated):
         If eps is not above zero.
     """
 
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return smooth.soft_z.address
+    _kernel = smooth.soft_z
 
 
 @dataclass(frozen=True)
@@ -269,18 +253,14 @@ class AsimovZ(_Regulated):
         If eps is not above zero or the uncertainty is negative.
     """
 
+    _kernel = smooth.asimov_z
+
     uncertainty: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         super().__post_init__()
-        if finite_number(self.uncertainty, "uncertainty") < 0.0:
-            raise InputError("uncertainty", f"is {self.uncertainty:g}", "Pass a number of at least 0")
-
-    @property
-    def address(self) -> int:
-        """Where the compiled kernel starts."""
-        return smooth.asimov_z.address
+        nonnegative_number(self.uncertainty, "uncertainty")
 
     @property
     def _rest(self) -> tuple[float, ...]:
@@ -291,4 +271,4 @@ def _check_error(error: str, gamma: float) -> None:
     """Raise InputError for an unknown error or an exponent below 0."""
     if error not in _ERRORS:
         raise InputError("error", f"is {error!r}", f"Choose one of {', '.join(_ERRORS)}")
-    checked_gamma(gamma)
+    nonnegative_number(gamma, "gamma")

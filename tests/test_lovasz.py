@@ -143,10 +143,10 @@ def test_extension_by_definition(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_submodular_for_all_sets(seed):
     """Several signals and backgrounds, all subsets; not with negative weights, which are refused."""
-    f, y, w = draw_events(seed, 9, n_signals=2)
-    assert submodular(delta_z(y, w, 1.0), 9)
+    f, y, w = draw_events(seed, 12, n_signals=2)
+    assert submodular(delta_z(y, w, 1.0), 12)
     w[y == 1] *= np.where(np.arange(np.count_nonzero(y)) == 0, -0.5, 1.0)
-    assert not submodular(delta_z(y, w, 1.0), 9)
+    assert not submodular(delta_z(y, w, 1.0), 12)
     with pytest.raises(InputError, match=r"^weights: .*negative"):
         LovaszZ(1.0)(f, y, w)
 

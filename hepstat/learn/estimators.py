@@ -256,6 +256,16 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         signal = self.loss_.probability(scores) > 0.5 if self.loss_.tells_probability else scores > 0.0
         return np.asarray(self.classes_[signal.astype(np.int64)])
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of events (of weight) whose class is predicted.
+
+        Parameters
+        ----------
+        X : (n, d) array_like
+        y, sample_weight : (n,) array_like
+        """
+        return float(super().score(X, y, sample_weight))
+
     def _scores(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
         return self.model_.scores(validate_data(self, X, dtype=np.float64, reset=False), workers=self.workers)

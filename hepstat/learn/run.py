@@ -298,7 +298,7 @@ class Run:
             train_loss=step_loss[: epochs * n_batches].reshape(epochs, n_batches).mean(axis=1),
             validation_loss=self.counters.validation_loss[:epochs].copy(),
             step_loss=step_loss,
-            best_epoch=best if validated and best >= 0 else epochs - 1,
+            best_epoch=best if validated else epochs - 1,
             status=status,
             message=self._message(status, epochs, steps, best),
         )

@@ -236,29 +236,18 @@ def batch_gradient(
     stream = step * STEP
     gradient[:] = 0.0
     if additive or n <= CHUNK:
-        value, most = sum_unit(
-            net, theta, events, order[:UNIT], factors[:UNIT], loss, constants, work, key, stream, gradient
-        )
-        for low in range(UNIT, n, UNIT):
-            work.part[:] = 0.0
-            high, chunk = min(n, low + UNIT), low // CHUNK
+        value, most = 0.0, 0.0
+        for low in range(0, n, UNIT):
+            high, target = min(n, low + UNIT), gradient if low == 0 else work.part
+            target[:] = 0.0
             more, size = sum_unit(
-                net,
-                theta,
-                events,
-                order[low:high],
-                factors[low:high],
-                loss,
-                constants,
-                work,
-                key,
-                stream + chunk,
-                work.part,
-            )
+                net, theta, events, order[low:high], factors[low:high], loss, constants, work, key,
+                stream + low // CHUNK, target,
+            )  # fmt: skip
             value += more
             most = max(most, size)
-            for i in range(gradient.shape[0]):
-                gradient[i] += work.part[i]
+            for i in range(gradient.shape[0] if low > 0 else 0):
+                gradient[i] += target[i]
         return value, most
     most = score_unit(net, theta, events.x, order, work, key, stream, work.scores[:n])
     take(events, order, factors, work.targets, work.weights)

@@ -23,9 +23,9 @@ __all__ = [
     "Plan",
     "Vectors",
     "descend",
-    "judge_epoch",
+    "end_epoch",
     "judge_step",
-    "keep",
+    "start_epoch",
     "train_epochs",
 ]
 
@@ -143,27 +143,47 @@ def judge_epoch(plan: Plan, vectors: Vectors, counters: Counters, value: float) 
 
 
 @borrowing
+def start_epoch(plan: Plan, state: Array, epoch: int) -> None:
+    """Deal the events into the batches of this epoch."""
+    arrange(
+        plan.starts,
+        plan.choices[ADDITIVE] == 0,
+        plan.key,
+        epoch,
+        state,
+        plan.shuffled,
+        plan.order,
+        plan.factors,
+        plan.batches,
+    )
+
+
+@borrowing
+def end_epoch(net: Net, events: Events, loss: int, plan: Plan, vectors: Vectors, work: Work, counters: Counters) -> int:
+    """Validate if there are events for it, keep good parameters, count the epoch, and return a status."""
+    n_train, status = plan.starts[-1], FINISHED
+    if plan.order.shape[0] > n_train:
+        value = batch_value(
+            net, vectors.theta, events, plan.order[n_train:], plan.factors[n_train:], loss, plan.constants[-1],
+            plan.choices[ADDITIVE] != 0, work, plan.key,
+        )  # fmt: skip
+        status = judge_epoch(plan, vectors, counters, value)
+    else:
+        keep(vectors)
+    counters.counts[EPOCHS] += 1
+    return status
+
+
+@borrowing
 def train_epochs(
     net: Net, events: Events, loss: int, plan: Plan, vectors: Vectors, work: Work, counters: Counters, until: int
 ) -> int:
     """Train on from where the counters are until so many epochs are done; return a status."""
-    n_train = plan.starts[-1]
     n_batches = plan.batches.shape[0] - 1
     additive = plan.choices[ADDITIVE] != 0
-    last_row = plan.constants.shape[0] - 1
     for epoch in range(counters.counts[EPOCHS], until):
-        constants = plan.constants[min(epoch, last_row)]
-        arrange(
-            plan.starts,
-            not additive,
-            plan.key,
-            epoch,
-            work.state,
-            plan.shuffled,
-            plan.order,
-            plan.factors,
-            plan.batches,
-        )
+        start_epoch(plan, work.state, epoch)
+        constants = plan.constants[min(epoch, plan.constants.shape[0] - 1)]
         for b in range(n_batches):
             low, high, step = plan.batches[b], plan.batches[b + 1], counters.counts[STEPS]
             value, most = batch_gradient(
@@ -174,16 +194,7 @@ def train_epochs(
             if status != FINISHED:
                 return status
             descend(plan, vectors, step)
-        if plan.order.shape[0] > n_train:
-            value = batch_value(
-                net, vectors.theta, events, plan.order[n_train:], plan.factors[n_train:], loss,
-                plan.constants[last_row], additive, work, plan.key,
-            )  # fmt: skip
-            status = judge_epoch(plan, vectors, counters, value)
-            if status != FINISHED:
-                counters.counts[EPOCHS] = epoch + 1
-                return status
-        else:
-            keep(vectors)
-        counters.counts[EPOCHS] = epoch + 1
+        status = end_epoch(net, events, loss, plan, vectors, work, counters)
+        if status != FINISHED:
+            return status
     return FINISHED

@@ -14,7 +14,9 @@ from hepstat.kernels.tiles import STRIP_BYTES
 if TYPE_CHECKING:
     from hepstat.learn.network import Network
 
-__all__ = ["aligned", "new_work"]
+__all__ = ["NO_KEY", "aligned", "new_work"]
+
+NO_KEY = np.zeros(2, dtype=np.uint64)  # for work without batches and dropout, which draws nothing
 
 _LINE = 64
 _SUMS = 16

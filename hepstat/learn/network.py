@@ -19,7 +19,7 @@ from hepstat.execution import cut, map_ordered
 from hepstat.kernels.activations import ACTIVATIONS
 from hepstat.kernels.batch import UNIT, score_unit
 from hepstat.kernels.network import Net, n_parameters
-from hepstat.learn.buffers import new_work
+from hepstat.learn.buffers import NO_KEY, new_work
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
 
@@ -32,7 +32,6 @@ MOST_UNITS = 512
 _FORMAT = "hepstat model 1"
 INITIAL_STREAM, VALIDATION_STREAM = 1 << 62, (1 << 62) + 1  # of a key; epochs and starts are those from 0 on
 SPLIT_STREAM = 1 << 62  # of a comparison, with those that follow; trainings are those from 0 on
-_NO_KEY = np.zeros(2, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ class Model:
         def fill(chunk: tuple[int, int]) -> None:
             low, high = chunk
             work = new_work(self.network, high - low, 0)
-            score_unit(net, theta, inputs, order[low:high], work, _NO_KEY, -1, scores[low:high])
+            score_unit(net, theta, inputs, order[low:high], work, NO_KEY, -1, scores[low:high])
 
         for _ in map_ordered(fill, cut(len(inputs), UNIT), workers=workers):
             pass

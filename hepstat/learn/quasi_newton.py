@@ -15,6 +15,7 @@ from hepstat.checks import nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError, TrainingError
 from hepstat.execution import map_ordered, progress_bar
 from hepstat.kernels.batch import UNIT, Events
+from hepstat.learn.buffers import NO_KEY
 from hepstat.learn.gradient import BatchGradient
 from hepstat.learn.losses import Loss
 from hepstat.learn.losses.base import PythonLoss
@@ -30,7 +31,6 @@ Status = Literal["converged", "step limit", "stalled", "interrupted"]
 _MEMORY = 20  # pairs of steps and gradients that stand for the Hessian
 _SEARCH = 20  # evaluations in one line search, at most
 _SAME = 1e-6  # relative difference of values that count as one minimum
-_NO_KEY = np.zeros(2, dtype=np.uint64)
 _REMEDY = "Limit the weights (bound), penalise them (l2), or standardise the inputs"
 
 
@@ -249,7 +249,7 @@ class _Descent:
         whole = BatchGradient(problem.model.network, problem.events, problem.loss, n, workers)
 
         def loss(theta: Floats, gradient: Floats) -> float:
-            return whole(theta, order, factors, constants, _NO_KEY, 0, gradient)[0]
+            return whole(theta, order, factors, constants, NO_KEY, 0, gradient)[0]
 
         found = minimize(
             lambda theta: self._evaluate(theta, loss),

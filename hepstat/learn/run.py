@@ -13,7 +13,7 @@ import numpy as np
 from hepstat.errors import InputError
 from hepstat.execution import progress_bar
 from hepstat.kernels import train as kernels
-from hepstat.kernels.batch import UNIT, Events, arrange, batch_value
+from hepstat.kernels.batch import UNIT, Events
 from hepstat.learn.buffers import aligned
 from hepstat.learn.collapse import Collapse, diagnose_collapse
 from hepstat.learn.gradient import BatchGradient
@@ -228,20 +228,9 @@ class Run:
     def _python(self, until: int) -> int:
         """Do what the kernel does, step by step, with batches shared out to threads."""
         plan, vectors, counters, work = self.plan, self.vectors, self.counters, self.gradient.work
-        n_train, additive = int(plan.starts[-1]), self.loss.additive
         for epoch in range(self._count(kernels.EPOCHS), until):
+            kernels.start_epoch(plan, work.state, epoch)
             constants = plan.constants[min(epoch, len(plan.constants) - 1)]
-            arrange(
-                plan.starts,
-                not additive,
-                plan.key,
-                epoch,
-                work.state,
-                plan.shuffled,
-                plan.order,
-                plan.factors,
-                plan.batches,
-            )
             for low, high in zip(plan.batches[:-1], plan.batches[1:], strict=True):
                 step = self._count(kernels.STEPS)
                 value, most = self.gradient(
@@ -257,16 +246,9 @@ class Run:
                 if status != kernels.FINISHED:
                     return int(status)
                 kernels.descend(plan, vectors, step)
-            status = kernels.FINISHED
-            if len(plan.order) > n_train:
-                value = batch_value(
-                    self.model.network.net, vectors.theta, self.events, plan.order[n_train:], plan.factors[n_train:],
-                    self.loss.address, plan.constants[-1], additive, work, plan.key,
-                )  # fmt: skip
-                status = kernels.judge_epoch(plan, vectors, counters, value)
-            else:
-                kernels.keep(vectors)
-            counters.counts[kernels.EPOCHS] = epoch + 1
+            status = kernels.end_epoch(
+                self.model.network.net, self.events, self.loss.address, plan, vectors, work, counters
+            )
             if status != kernels.FINISHED:
                 return int(status)
         return kernels.FINISHED

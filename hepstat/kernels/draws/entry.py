@@ -1,0 +1,156 @@
+"""Draws by address: how one compiled kernel throws events of any component without knowing it.
+
+As with shapes and losses, a draw is compiled on its own to a C function and handed to the kernels as an integer. Every
+draw has the signature ::
+
+    draw(state, constants, n, ratio)
+
+state      (STATE_SIZE,)  random stream (:mod:`hepstat.kernels.philox`), moved on
+constants  (any,)         numbers of the component
+n                         number of events
+ratio      (n,)           filled with p_S(x) / p_B(x) of each event
+
+Arguments are pointers, which :func:`hepstat.kernels.entry.view` turns into arrays. Where events came from, features or
+a list of simulated ones, stays inside.
+"""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from hepstat.kernels.entry import view
+from hepstat.kernels.options import kernel
+from hepstat.kernels.philox import STATE_SIZE, State, next_bits
+
+__all__ = ["Callback", "Entry", "call_draw", "draw_once"]
+
+_intrinsic: Any = intrinsic  # numba types what it returns as if its callers passed the typing context
+_JIT = not getattr(numba.config, "DISABLE_JIT", 0)
+_SIGNATURE = types.void(
+    types.CPointer(types.uint64), types.CPointer(types.float64), types.int64, types.CPointer(types.float64)
+)
+_OPTIONS: dict[str, Any] = {
+    "nopython": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz", "arcp"},
+}
+_interpreted: dict[int, Callable[..., None]] = {}  # without JIT: what an "address" stands for
+
+
+class Entry:
+    """A draw that is compiled when its address is first asked for.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel, a module-level function with the signature above.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self._compiled: Any = None
+
+    @property
+    def address(self) -> int:
+        """Where the compiled kernel starts; without JIT a number that stands for the Python function."""
+        if not _JIT:
+            _interpreted[id(self.function)] = self.function
+            return id(self.function)
+        if self._compiled is None:
+            compiled = numba.cfunc(_SIGNATURE, **_OPTIONS)(self.function)
+            self._compiled = self._compiled or compiled  # another thread may have been quicker
+        return int(self._compiled.address)
+
+
+class Callback:
+    """A Python function that draws events, callable from compiled code by its address.
+
+    ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
+    cross compiled frames: the first one is kept, the ratios are NaN, and who started the kernel raises it afterwards.
+    The address is good for as long as this object lives.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(n, rng)`` gets a number of events and a numpy generator, of its own for every call, and returns
+        ratios (n,).
+    """
+
+    def __init__(self, function: Callable[[int, np.random.Generator], Any]) -> None:
+        self._function = function
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        kind = ctypes.CFUNCTYPE(
+            None, ctypes.POINTER(ctypes.c_uint64), ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_double)
+        )
+        self._c_function = kind(self._from_c)
+
+    def raise_error(self) -> None:
+        """Raise what the function raised first since the last call of this method, if anything."""
+        with self._lock:
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    @property
+    def address(self) -> int:
+        """Where compiled code can call the function."""
+        if not _JIT:
+            _interpreted[id(self)] = self._from_arrays
+            return id(self)
+        return int(ctypes.cast(self._c_function, ctypes.c_void_p).value or 0)
+
+    def _from_c(self, state: Any, _constants: Any, n: int, ratio: Any) -> None:
+        as_array = np.ctypeslib.as_array
+        self._call(as_array(state, (STATE_SIZE,)), n, as_array(ratio, (n,)))
+
+    def _from_arrays(self, state: Any, _constants: Any, n: int, ratio: Any) -> None:
+        self._call(state, n, view(ratio, (n,)))
+
+    def _call(self, state: State, n: int, ratio: Any) -> None:
+        try:
+            words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
+            ratio[:] = self._function(n, np.random.Generator(np.random.Philox(key=words)))
+        except BaseException as error:  # whatever it is, it must not unwind through compiled code
+            with self._lock:
+                self._error = self._error or error
+            ratio[:] = np.nan
+
+
+if _JIT:
+
+    @_intrinsic
+    def call_draw(typing_context, address, state, constants, n, ratio):  # type: ignore[no-untyped-def]
+        """Call the draw at this address; arrays are contiguous."""
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def data(i: int) -> Any:
+                return make_array(signature.args[i])(context, builder, args[i]).data
+
+            values = [data(1), data(2), args[3], data(4)]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values]).as_pointer()
+            builder.call(builder.inttoptr(args[0], kind), values)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, state, constants, types.int64, ratio), emit
+
+else:
+
+    def call_draw(address: int, *args: Any) -> None:
+        """Call the draw that this number stands for."""
+        _interpreted[address](*args)
+
+
+@kernel
+def draw_once(address: int, state: State, constants: Any, ratio: Any) -> None:
+    """Fill `ratio` (n,) with one call of the draw at this address."""
+    call_draw(address, state, constants, ratio.shape[0], ratio)

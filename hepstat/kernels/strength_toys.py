@@ -1,0 +1,246 @@
+"""Toys of a signal strength: bins and events thrown, and fitted without restriction and at two given strengths."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepstat.kernels.draws.pool import draw_index
+from hepstat.kernels.newton import AT_EDGE, CONVERGED, STATUS, VALUE, allocate_state, covariance
+from hepstat.kernels.newton import State as Newton
+from hepstat.kernels.options import borrowing, kernel
+from hepstat.kernels.philox import STATE_SIZE, State, seek
+from hepstat.kernels.random import binomial, normal, poisson
+from hepstat.kernels.strength import (
+    GAUSSIAN,
+    POISSON,
+    Dependence,
+    Problem,
+    Rows,
+    Visits,
+    Work,
+    allocate_work,
+    minimise,
+)
+
+__all__ = ["Pools", "Records", "Source", "fit_once", "throw_strength_toys"]
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Pools(NamedTuple):
+    """Simulated events of each component of each unbinned channel, one pool after the other.
+
+    Attributes
+    ----------
+    start : (pools + 1,) int64
+        Where each pool starts in the arrays below.
+    row : (events,) int64
+        Row of each event.
+    threshold, alias : (events,)
+        Of :mod:`hepstat.kernels.draws.pool`, with the weights that the truth gives.
+    mean : (pools,)
+        Expected events.
+    total : (pools,) int64
+        -1 where the number of events is Poisson. Where that of a channel is fixed, its first pool has the number, and
+        those that follow -2.
+    share : (pools,)
+        Of the events that earlier pools of the channel have left, with a fixed number.
+    """
+
+    start: Ints
+    row: Ints
+    threshold: Array
+    alias: Ints
+    mean: Array
+    total: Ints
+    share: Array
+
+
+class Source(NamedTuple):
+    """What toys are thrown from.
+
+    Attributes
+    ----------
+    row : (fixed rows,) int64
+        Rows that every data set has: bins, and totals of unbinned channels.
+    mean : (fixed rows,)
+        Expected contents of bins; 0 for totals.
+    pools : Pools
+    theta : (parameters,)
+        What is true.
+    """
+
+    row: Ints
+    mean: Array
+    pools: Pools
+    theta: Array
+
+
+class Records(NamedTuple):
+    """What toys leave behind: best parameters (toys, parameters); all else (toys,).
+
+    Attributes
+    ----------
+    theta : (toys, parameters)
+    nll_best, nll_test, nll_zero : (toys,)
+        -log L at its minimum, at the strength under test, and at strength 0.
+    n_events : (toys,) int64
+        Events in bins and unbinned channels together.
+    status : (toys,) int64
+        0, or how the first fit ended that has failed.
+    """
+
+    theta: Array
+    nll_best: Array
+    nll_test: Array
+    nll_zero: Array
+    n_events: Ints
+    status: Ints
+
+
+@borrowing
+def _throw_numbers(state: State, source: Source, numbers: Ints, counts: Array) -> int:
+    """Fill counts (fixed rows,) with bin contents and numbers (pools,) with events of each pool; return their sum."""
+    for b in range(counts.shape[0]):
+        counts[b] = poisson(state, source.mean[b])
+    pools, left, events = source.pools, 0, 0
+    for p in range(numbers.shape[0]):
+        if pools.total[p] == -1:
+            numbers[p] = poisson(state, pools.mean[p])
+        else:
+            left = pools.total[p] if pools.total[p] >= 0 else left
+            numbers[p] = int(binomial(state, left, pools.share[p]))
+            left -= numbers[p]
+        events += numbers[p]
+    return events
+
+
+@borrowing
+def _throw_events(state: State, pools: Pools, numbers: Ints, first: int, row: Ints, n: Array) -> None:
+    """Fill row and n from entry `first` on with the events of all pools."""
+    at = first
+    for p in range(numbers.shape[0]):
+        low, high = pools.start[p], pools.start[p + 1]
+        threshold, alias = pools.threshold[low:high], pools.alias[low:high]
+        for _ in range(numbers[p]):
+            row[at] = pools.row[low + draw_index(state, threshold, alias)]
+            n[at] = 1.0
+            at += 1
+
+
+@borrowing
+def _throw_auxiliary(state: State, d: Dependence, theta: Array, centre: Array) -> None:
+    """Fill centre (nuisances,) with results of the auxiliary measurements."""
+    for k in range(centre.shape[0]):
+        if d.constraint[k] == GAUSSIAN:
+            centre[k] = theta[1 + k] + d.width[k] * normal(state)
+        elif d.constraint[k] == POISSON:
+            centre[k] = poisson(state, d.width[k] * np.exp(theta[1 + k]))
+        else:
+            centre[k] = 0.0
+
+
+@borrowing
+def _fit(
+    rows: Rows, d: Dependence, problem: Problem, visits: Visits, centre: Array, start: Array, state: Newton, work: Work
+) -> int:
+    """Minimise and return 0, or the status if that failed."""
+    minimise(rows, d, problem, visits, centre, start, state, work)
+    status = state.codes[STATUS]
+    return 0 if status == CONVERGED or status == AT_EDGE else status
+
+
+@kernel
+def throw_strength_toys(
+    rows: Rows,
+    d: Dependence,
+    problem: Problem,
+    source: Source,
+    mu_test: float,
+    key0: np.uint64,
+    key1: np.uint64,
+    first: int,
+    records: Records,
+) -> None:
+    """Throw and fit toys first, first + 1, ...: each from the stream of its own number.
+
+    Parameters
+    ----------
+    rows : Rows
+    d : Dependence
+    problem : Problem
+        The first of its free parameters is mu.
+    source : Source
+    mu_test : float
+        Strength under test.
+    key0, key1 : uint64
+        Key of all streams.
+    first : int
+        Number of the first toy.
+    records : Records, out
+    """
+    n_parameters, n_fixed = source.theta.shape[0], source.row.shape[0]
+    stream, numbers = np.empty(STATE_SIZE, np.uint64), np.empty(source.pools.mean.shape[0], np.int64)
+    work, centre, start = allocate_work(d.owner.shape[0], n_parameters), np.empty(n_parameters - 1), source.theta.copy()
+    best = allocate_state(n_parameters, problem.free.shape[0])
+    held = allocate_state(n_parameters, problem.free.shape[0] - 1)
+    conditional = Problem(
+        problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations
+    )
+    room = n_fixed + int(source.pools.mean.sum()) + 1024
+    row, n = np.empty(room, np.int64), np.empty(room)
+    row[:n_fixed] = source.row
+    for toy in range(records.status.shape[0]):
+        seek(stream, key0, key1, np.uint64(first + toy))
+        events = _throw_numbers(stream, source, numbers, n[:n_fixed])
+        if n_fixed + events > row.shape[0]:
+            row, n = np.concatenate((row, np.empty(events, np.int64))), np.concatenate((n, np.empty(events)))
+        _throw_events(stream, source.pools, numbers, n_fixed, row, n)
+        _throw_auxiliary(stream, d, source.theta, centre)
+        visits = Visits(row[: n_fixed + events], n[: n_fixed + events])
+        start[0] = min(max(source.theta[0], problem.lower[0]), problem.upper[0])
+        start[1:] = source.theta[1:]
+        status = _fit(rows, d, problem, visits, centre, start, best, work)
+        records.theta[toy] = best.theta
+        records.nll_best[toy] = best.numbers[VALUE]
+        start[:] = best.theta
+        start[0] = mu_test
+        at_test = _fit(rows, d, conditional, visits, centre, start, held, work)
+        records.nll_test[toy] = held.numbers[VALUE]
+        start[:] = best.theta
+        start[0] = 0.0
+        at_zero = _fit(rows, d, conditional, visits, centre, start, held, work)
+        records.nll_zero[toy] = held.numbers[VALUE]
+        records.status[toy] = status if status != 0 else at_test if at_test != 0 else at_zero
+        records.n_events[toy] = events + int(n[:n_fixed].sum())
+
+
+@kernel
+def fit_once(
+    rows: Rows,
+    d: Dependence,
+    problem: Problem,
+    visits: Visits,
+    centre: Array,
+    start: Array,
+    theta: Array,
+    matrix: Array,
+) -> tuple[float, int, int]:
+    """Fit one data set; return -log L, status and parameters at limits, a bit each.
+
+    Parameters
+    ----------
+    start : (parameters,)
+    theta : (parameters,), out
+        Best parameters.
+    matrix : (parameters, parameters), out
+        Their covariance, see :func:`hepstat.kernels.newton.covariance`.
+    """
+    state = allocate_state(theta.shape[0], problem.free.shape[0])
+    work = allocate_work(d.owner.shape[0], theta.shape[0])
+    minimise(rows, d, problem, visits, centre, start, state, work)
+    theta[:] = state.theta
+    at_limit = covariance(state, problem.free, problem.lower, problem.upper, matrix)
+    return state.numbers[VALUE], state.codes[STATUS], at_limit

@@ -1,0 +1,186 @@
+"""Toys of a model of a signal strength: thrown at one truth, fitted without restriction and at two strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hepstat.checks import finite_number
+from hepstat.digest import numbers_digest
+from hepstat.errors import InputError
+from hepstat.infer.statistics import statistic
+from hepstat.kernels.draws.pool import alias_table
+from hepstat.kernels.newton import CONVERGED
+from hepstat.kernels.strength_toys import Pools, Records, Source, throw_strength_toys
+from hepstat.seeds import Key
+from hepstat.strength.channels import Binned
+from hepstat.strength.fitting import problem_of
+from hepstat.strength.model import Model
+from hepstat.strength.sources import warn_if_small
+from hepstat.toys.study import PreparedStudy
+from hepstat.toys.table import ToyTable
+from hepstat.types import Floats
+
+__all__ = ["StrengthToys", "statistics_of"]
+
+REASONS = {
+    1: "a fit has used up its evaluations",
+    2: "a fit has stalled",
+    3: "data have no likelihood where a fit starts",
+    4: "a fit has ended where the likelihood is not a minimum",
+    5: "a parameter is not determined",
+}
+
+
+class StrengthToys(PreparedStudy):
+    """Study of a model of a signal strength: throw, fit, keep what test statistics are made of.
+
+    Bins are Poisson counts, events of unbinned channels are drawn from the simulated ones with replacement, auxiliary
+    measurements are thrown around the true nuisances. A record has `status` (0, or a key of `reasons`), `n`, `mu_hat`,
+    the nuisances at the best fit under their names, and `nll_best`, `nll_test` and `nll_zero`: -log L at the
+    minimum, at `mu_test` and at strength 0. :func:`statistics_of` makes test statistics of them. Run it with
+    :func:`hepstat.toys.run`.
+
+    Parameters
+    ----------
+    model : Model
+        Unbinned channels need simulated events.
+    mu : float
+        Strength that toys are thrown with.
+    mu_test : float, optional
+        Strength under test.
+    nuisances : mapping of str to float, optional
+        What is true; nominal values by default. For limits, those of the fit to data at the strength of the toys.
+
+    Raises
+    ------
+    InputError
+        If something does not fit the model, or an expectation is negative.
+
+    Warns
+    -----
+    SmallSampleWarning
+        If simulated samples are too small for toys of this size.
+    """
+
+    chunk = 64
+    reasons: Mapping[int, str] = REASONS
+
+    def __init__(
+        self, model: Model, mu: float, *, mu_test: float = 1.0, nuisances: Mapping[str, float] | None = None
+    ) -> None:
+        self.model, self.mu = model, finite_number(mu, "mu")
+        self.mu_test = finite_number(mu_test, "mu_test")
+        self.theta = model.theta(mu, nuisances)
+        if (model.expected(self.theta).sum(axis=1) < 0).any():
+            raise InputError("mu", f"is {mu:g}, with negative expectations", "Throw where events can be expected")
+        for weights, (_, component) in zip(self._weights, model.simulated.owners, strict=True) if self._pooled else ():
+            warn_if_small(component.name, float(weights.sum()), np.asarray(component.weights))
+
+    @property
+    def _pooled(self) -> bool:
+        return any(not isinstance(channel, Binned) for channel in self.model.channels)
+
+    @cached_property
+    def _weights(self) -> list[Floats]:
+        return self.model.weights_at(self.theta) if self._pooled else []
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """One record."""
+        names = [*self.model.names[1:], "nll_best", "nll_test", "nll_zero"]
+        return np.dtype([("status", "i2"), ("n", "i8"), ("mu_hat", "f8"), *((name, "f8") for name in names)])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration in JSON types."""
+        rows, d, problem = self._rows, self.model.dependence, problem_of(self.model)
+        pools = self._source.pools
+        return {
+            "name": type(self).__name__,
+            "parameters": list(self.model.names),
+            "theta": self.theta.tolist(),
+            "mu_test": self.mu_test,
+            "numbers": numbers_digest(*rows, *d, problem.lower, problem.upper, *self._source[:2], *pools),
+        }
+
+    @cached_property
+    def _rows(self) -> Any:
+        return self.model.simulated.rows if self._pooled else self.model.fixed
+
+    @cached_property
+    def _source(self) -> Source:
+        bins = np.concatenate(
+            [np.full(part.stop - part.start, isinstance(c, Binned)) for c, part in self.model.extents]
+        )
+        means = np.where(bins, self.model.expected(self.theta).sum(axis=1), 0.0)
+        return Source(np.arange(means.size), means, self._pools(), self.theta)
+
+    def _pools(self) -> Pools:
+        sizes = [weights.size for weights in self._weights]
+        n = sum(sizes)
+        threshold, alias, start = np.empty(n), np.empty(n, np.int64), np.cumsum([0, *sizes])
+        row = np.arange(n) + len(self.model.fixed.exposure)
+        means = np.array([weights.sum() for weights in self._weights])
+        total, share = np.full(len(sizes), -1), np.ones(len(sizes))
+        for p, weights in enumerate(self._weights):
+            part = slice(start[p], start[p + 1])
+            if weights.sum() > 0:
+                alias_table(weights, threshold[part], alias[part])
+            else:  # never drawn from
+                threshold[part], alias[part] = 1.0, 0
+            channel = self.model.simulated.owners[p][0]
+            members = [q for q, (other, _) in enumerate(self.model.simulated.owners) if other is channel]
+            if channel.n_total is not None:
+                total[p] = channel.n_total if p == members[0] else -2
+                left = means[[q for q in members if q >= p]].sum()
+                share[p] = 1.0 if p == members[-1] else means[p] / left
+        return Pools(start.astype(np.int64), row, threshold, alias, means, total.astype(np.int64), share)
+
+    def block(self, key: Key, first: int, out: np.ndarray) -> None:
+        """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
+        n = len(out)
+        records = Records(
+            np.empty((n, self.theta.size)), np.empty(n), np.empty(n), np.empty(n),
+            np.empty(n, np.int64), np.empty(n, np.int64),
+        )  # fmt: skip
+        throw_strength_toys(
+            self._rows, self.model.dependence, problem_of(self.model), self._source, self.mu_test, *key, int(first), records
+        )
+        out["status"], out["n"], out["mu_hat"] = records.status, records.n_events, records.theta[:, 0]
+        for i, name in enumerate(self.model.names[1:]):
+            out[name] = records.theta[:, 1 + i]
+        for name in ("nll_best", "nll_test", "nll_zero"):
+            out[name] = getattr(records, name)
+
+
+def statistics_of(toys: ToyTable, name: str) -> Floats:
+    """Return a test statistic (toys,) of toys of :class:`StrengthToys`, NaN for those that failed.
+
+    Parameters
+    ----------
+    toys : ToyTable
+    name : str
+        One of :data:`hepstat.infer.STATISTICS`.
+
+    Raises
+    ------
+    InputError
+        If the toys are of another study, or the name is unknown.
+    """
+    if "nll_test" not in (toys.dtype.names or ()):
+        raise InputError("toys", f"have the fields {', '.join(toys.dtype.names or ())}", "Pass toys of StrengthToys")
+    good = toys.status == CONVERGED
+    values = np.full(len(toys), np.nan)
+    parts = {field: np.asarray(toys[field])[good] for field in ("nll_best", "nll_test", "nll_zero", "mu_hat")}
+    values[good] = statistic(
+        name,
+        nll_best=parts["nll_best"],
+        mu_hat=parts["mu_hat"],
+        mu=toys.config["mu_test"],
+        nll_mu=parts["nll_test"],
+        nll_zero=parts["nll_zero"],
+    )
+    return values

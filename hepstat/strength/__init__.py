@@ -1,10 +1,11 @@
-"""Signal strength: tests, limits and measurements of mu with counts, bins and events one by one, and their nuisances."""
+"""Signal strength: tests, limits and measurements of mu with counts, bins and single events, and nuisances."""
 
 from hepstat.strength.channels import Binned, Component, Unbinned, counting
 from hepstat.strength.effects import Effect, Nuisance
 from hepstat.strength.fitting import Interval, StrengthFit, asimov, fit, interval, profile, statistic_of
 from hepstat.strength.hypothesis import UpperLimit, hypothesis_test, limit_toys, upper_limit
 from hepstat.strength.model import Data, Model
+from hepstat.strength.parameterised import ParameterisedFit, fit_parameterised
 from hepstat.strength.ratio_tests import BinYields, RatioTest, RatioToys, log_lambda, standard_tests, yields
 from hepstat.strength.sources import (
     DrawnRatios,
@@ -26,6 +27,7 @@ __all__ = [
     "Interval",
     "Model",
     "Nuisance",
+    "ParameterisedFit",
     "RatioHistogram",
     "RatioTest",
     "RatioToys",
@@ -40,6 +42,7 @@ __all__ = [
     "counting",
     "effective_size",
     "fit",
+    "fit_parameterised",
     "hypothesis_test",
     "interval",
     "limit_toys",

@@ -72,8 +72,7 @@ class Component:
 
     def effect(self, name: str) -> Effect | None:
         """Return the effect of a nuisance, if it has one."""
-        found: Any = self.effects.get(name)
-        return found
+        return self.effects.get(name)  # type: ignore[return-value]  # numbers and pairs have become effects
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,9 +192,9 @@ class Unbinned:
             contents = _fill(values, weights, edges)
             effects = {n: _binned_effect(e, c, values, weights, edges, contents) for n, e in c.effects.items()}
             made.append(Component(c.name, contents, signal=c.signal, effects=effects))
-        background = np.sum([c.expected for c in made if not c.signal], axis=0)
-        signal = np.sum([c.expected for c in made if c.signal], axis=0)
-        if ((background <= 0) & (signal > 0)).any():
+        background = sum(np.asarray(c.expected) for c in made if not c.signal)
+        signal = sum(np.asarray(c.expected) for c in made if c.signal)
+        if np.any((background <= 0) & (signal > 0)):
             raise InputError("edges", "make a bin with signal and no background", "Merge bins, or simulate more")
         return Binned(made, name=name or self.name)
 
@@ -231,7 +230,7 @@ def _fill(values: Floats, weights: Floats, edges: ArrayLike) -> Floats:
         raise InputError("edges", f"are {rising}", "Pass two or more rising numbers")
     place = np.searchsorted(rising, values, side="right") - 1
     inside = (place >= 0) & (place < rising.size - 1)
-    return np.bincount(place[inside], weights[inside], rising.size - 1)
+    return np.asarray(np.bincount(place[inside], weights[inside], rising.size - 1), dtype=np.float64)
 
 
 def _binned_effect(

@@ -57,10 +57,14 @@ class StrengthFit(Record):
 
     def pulls(self, model: Model) -> dict[str, float]:
         """Return how far each Gaussian nuisance has moved from its nominal value, in the width of its measurement."""
-        return {n.name: (self.values[n.name] - n.centre) / n.width for n in model.nuisances if n.constraint == "gaussian"}
+        return {
+            n.name: (self.values[n.name] - n.centre) / n.width for n in model.nuisances if n.constraint == "gaussian"
+        }
 
 
-def fit(model: Model, observed: Any, *, mu: float | None = None, auxiliary: Mapping[str, float] | None = None) -> StrengthFit:
+def fit(
+    model: Model, observed: Any, *, mu: float | None = None, auxiliary: Mapping[str, float] | None = None
+) -> StrengthFit:
     """Fit mu and the nuisances, or the nuisances at a given mu.
 
     Parameters
@@ -89,7 +93,7 @@ def fit(model: Model, observed: Any, *, mu: float | None = None, auxiliary: Mapp
 
 
 def fit_data(model: Model, data: Data, mu: float | None = None, start: Floats | None = None) -> StrengthFit:
-    """Fit data in the form of :class:`Data`; `start` (parameters,) is nominal, with mu at 1 or its bound, by default."""
+    """Fit data in the form of :class:`Data`; `start` (parameters,) is nominal, with mu at 1, by default."""
     held = None if mu is None else finite_number(mu, "mu")
     first = 0 if held is None else 1
     lower, upper = model.bounds
@@ -169,16 +173,19 @@ def asimov_at(model: Model, theta: Floats) -> Data:
     return Data(model.simulated.rows, Visits(np.arange(n.size), n), centre)
 
 
-def profile(
-    model: Model, observed: Any, mu: ArrayLike, *, auxiliary: Mapping[str, float] | None = None
-) -> Floats:
+def profile(model: Model, observed: Any, mu: ArrayLike, *, auxiliary: Mapping[str, float] | None = None) -> Floats:
     """Return -log L (n,), minimised over the nuisances, at each strength (n,); arguments as in :func:`fit`."""
     data = model.data(observed, auxiliary)
     return np.array([fit_data(model, data, float(value)).nll for value in finite_array(mu, "mu")])
 
 
 def statistic_of(
-    model: Model, observed: Any, mu: float, statistic: str = "q_mu_tilde", *, auxiliary: Mapping[str, float] | None = None
+    model: Model,
+    observed: Any,
+    mu: float,
+    statistic: str = "q_mu_tilde",
+    *,
+    auxiliary: Mapping[str, float] | None = None,
 ) -> float:
     """Return a test statistic of data.
 
@@ -204,7 +211,9 @@ def statistic_of(
     data = model.data(observed, auxiliary)
     best = fit_data(model, data)
     at_test, at_zero = fit_data(model, data, mu), fit_data(model, data, 0.0)
-    return float(statistic_from(statistic, nll_best=best.nll, mu_hat=best.mu, mu=mu, nll_mu=at_test.nll, nll_zero=at_zero.nll))
+    return float(
+        statistic_from(statistic, nll_best=best.nll, mu_hat=best.mu, mu=mu, nll_mu=at_test.nll, nll_zero=at_zero.nll)
+    )
 
 
 @dataclass(frozen=True)

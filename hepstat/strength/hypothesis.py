@@ -217,10 +217,11 @@ def upper_limit(
         raise InputError("statistic", f"is {statistic!r}", "Upper limits need q_mu or q_mu_tilde")
     data = model.data(observed, auxiliary)
     if method == "toys":
-        values = _toy_scan(model, data, mu, criterion, statistic, options)
+        roots = _interpolated(*_toy_scan(model, data, mu, criterion, statistic, options), 1.0 - level)
+    elif method == "asymptotic":
+        roots = _asymptotic_roots(model, data, level, criterion, statistic, options)
     else:
-        values = _asymptotic_roots(model, data, level, criterion, statistic, options)
-    roots = values if method == "asymptotic" else _interpolated(*values, 1.0 - level)
+        raise InputError("method", f"is {method!r}", "Choose 'asymptotic' or 'toys'")
     return UpperLimit(float(roots[0]), np.asarray(roots[1:]), level, criterion, statistic, method)
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import InputError
@@ -16,7 +15,7 @@ from hepstat.kernels import strength as kernels
 from hepstat.kernels.strength import Dependence, Rows, Visits
 from hepstat.strength.channels import Binned, Channel, Component, Unbinned
 from hepstat.strength.effects import Effect, Nuisance, bend_matrix
-from hepstat.types import Floats, Ints
+from hepstat.types import Floats
 
 __all__ = ["Data", "Model", "Simulated"]
 
@@ -251,7 +250,9 @@ class Model:
             return observed
         parts = [observed] if len(self.channels) == 1 and not _is_one_of_one(observed) else list(observed)
         if len(parts) != len(self.channels):
-            raise InputError("observed", f"has {len(parts)} entries", f"Pass one for each of {len(self.channels)} channels")
+            raise InputError(
+                "observed", f"has {len(parts)} entries", f"Pass one for each of {len(self.channels)} channels"
+            )
         fixed_n = np.zeros(len(self.fixed.exposure))
         rows = [self.fixed]
         for (channel, extent), part in zip(self.extents, parts, strict=True):
@@ -341,9 +342,8 @@ class Model:
 
     def expected(self, theta: Floats) -> Floats:
         """Return the expected events (fixed rows, components) of bins and of unbinned channels in all."""
-        return (self.dependence.intercept + self.dependence.slope * theta[0]) * self.fixed.intensity * self._factors(
-            self.fixed, theta
-        )
+        strength = self.dependence.intercept + self.dependence.slope * theta[0]
+        return np.asarray(strength * self.fixed.intensity * self._factors(self.fixed, theta))
 
     def weights_at(self, theta: Floats) -> list[Floats]:
         """Return the events that each simulated one stands for, pool by pool, at these parameters."""

@@ -24,7 +24,7 @@ from hepstat.strength.sources import DrawnRatios, RatioHistogram, SimulatedRatio
 from hepstat.toys.study import PreparedStudy
 from hepstat.types import Floats, Ints
 
-__all__ = ["RatioTest", "RatioToys", "BinYields", "log_lambda", "standard_tests", "yields"]
+__all__ = ["BinYields", "RatioTest", "RatioToys", "log_lambda", "standard_tests", "yields"]
 
 _NOT_FINITE = 1
 
@@ -264,20 +264,29 @@ class RatioToys(PreparedStudy):
         """Throw events."""
         counts = np.zeros((n, len(self.edges)), np.int32)
         n_events, log_sums = np.empty(n, np.int64), np.empty(n)
-        signal, background = (Component(*draw, mean) for draw, mean in zip(self._draws, self._means, strict=True))
-        total = -1 if self.n_total is None else self.n_total
-        scale = self.n_signal / self.n_background
+        (signal, s), (background, b) = self._draws
+        n_s, n_b = self._means
         throw_ratio_toys(
-            signal, background, total, scale, self._bins, *key, int(first), n_events, log_sums, counts
-        )  # fmt: skip
+            Component(signal, s, n_s),
+            Component(background, b, n_b),
+            -1 if self.n_total is None else self.n_total,
+            self.n_signal / self.n_background,
+            self._bins,
+            *key,
+            int(first),
+            n_events,
+            log_sums,
+            counts,
+        )
         if isinstance(self.source, DrawnRatios):
             self.source.raise_error()
-        return n_events, log_sums, counts
+        return n_events, log_sums, counts.astype(np.int64)
 
     def _from_histogram(self, key: Key, first: int, n: int) -> tuple[Ints, Floats, Ints]:
         """Throw bin contents."""
         counts, _, _ = self._thrower.throw(key, first, n)
-        p_signal, p_background = np.asarray(self.source.signal), np.asarray(self.source.background)
+        source: Any = self.source
+        p_signal, p_background = source.signal, source.background
         ratio = np.divide(p_signal, p_background, out=np.zeros_like(p_signal), where=p_background > 0)
         log_sums = counts @ np.log1p(self.n_signal / self.n_background * ratio)
         whole = counts.astype(np.int64)

@@ -213,10 +213,10 @@ class DrawnRatios:
 
     @cached_property
     def _probes(self) -> list[Floats]:
-        probes = []
+        probes, (key0, key1) = [], self._key
         for index, callback in enumerate(self._callbacks):
             ratio = np.empty(self.n_probe)
-            draw_once(callback.address, stream(*self._key, index), np.empty(0), ratio)
+            draw_once(callback.address, stream(key0, key1, index), np.empty(0), ratio)
             callback.raise_error()
             bad = int(np.count_nonzero(~(ratio >= 0) | np.isinf(ratio)))
             if bad:

@@ -147,7 +147,14 @@ class StrengthToys(PreparedStudy):
             np.empty(n, np.int64), np.empty(n, np.int64),
         )  # fmt: skip
         throw_strength_toys(
-            self._rows, self.model.dependence, problem_of(self.model), self._source, self.mu_test, *key, int(first), records
+            self._rows,
+            self.model.dependence,
+            problem_of(self.model),
+            self._source,
+            self.mu_test,
+            *key,
+            int(first),
+            records,
         )
         out["status"], out["n"], out["mu_hat"] = records.status, records.n_events, records.theta[:, 0]
         for i, name in enumerate(self.model.names[1:]):

@@ -1,7 +1,11 @@
 """Inference: significances, intervals, toys and goodness of fit, each statistic with one owner."""
 
+from hepstat.infer.asymptotic import AsymptoticDistribution, asimov_sigma, asymptotic_cls, asymptotic_log_tails
 from hepstat.infer.calibration import CoverageCalibration, PValueCalibration, coverage, p_value_calibration
+from hepstat.infer.cls import CLs, toy_cls
+from hepstat.infer.convolution import SumDistribution, compound_poisson, score_distribution
 from hepstat.infer.deviance import half_deviance
+from hepstat.infer.discrete import DiscreteTest, level_test, p_value
 from hepstat.infer.fitted import fit_goodness, fit_pulls
 from hepstat.infer.goodness import GoodnessOfFit, goodness_of_fit, pulls
 from hepstat.infer.importance import WeightedPValue, weighted_p_value, weighted_p_value_of
@@ -15,6 +19,7 @@ from hepstat.infer.look_elsewhere import (
     trials_factor,
     vitells_gross,
 )
+from hepstat.infer.power import PowerComparison, PowerCurve, compare_power, power_curve
 from hepstat.infer.significance import (
     asimov_z,
     on_off_p,
@@ -22,26 +27,47 @@ from hepstat.infer.significance import (
     p_to_z,
     poisson_p,
     poisson_z,
-    q0,
     simple_z,
     z_from_q0,
     z_to_log_p,
     z_to_p,
 )
+from hepstat.infer.statistics import (
+    STATISTICS,
+    q0,
+    q_mu,
+    q_mu_tilde,
+    simple_ratio,
+    statistic,
+    t_mu,
+    t_mu_tilde,
+)
 from hepstat.infer.tilts import Tilts, tilted_means
 from hepstat.infer.toy_p import ToyPValue, toy_p_value, toy_p_value_of, toy_p_value_to
 
 __all__ = [
+    "STATISTICS",
+    "AsymptoticDistribution",
+    "CLs",
     "CoverageCalibration",
+    "DiscreteTest",
     "GoodnessOfFit",
     "GrossVitells",
     "PValueCalibration",
+    "PowerComparison",
+    "PowerCurve",
+    "SumDistribution",
     "Tilts",
     "ToyPValue",
     "VitellsGross",
     "WeightedPValue",
+    "asimov_sigma",
     "asimov_z",
+    "asymptotic_cls",
+    "asymptotic_log_tails",
     "binomial_interval",
+    "compare_power",
+    "compound_poisson",
     "count_up_crossings",
     "coverage",
     "euler_characteristic",
@@ -50,17 +76,28 @@ __all__ = [
     "goodness_of_fit",
     "gross_vitells",
     "half_deviance",
+    "level_test",
     "on_off_p",
     "on_off_z",
     "p_to_z",
+    "p_value",
     "p_value_calibration",
     "poisson_interval",
     "poisson_p",
     "poisson_z",
+    "power_curve",
     "pulls",
     "q0",
+    "q_mu",
+    "q_mu_tilde",
+    "score_distribution",
+    "simple_ratio",
     "simple_z",
+    "statistic",
+    "t_mu",
+    "t_mu_tilde",
     "tilted_means",
+    "toy_cls",
     "toy_p_value",
     "toy_p_value_of",
     "toy_p_value_to",

@@ -23,15 +23,11 @@ __all__ = [
     "p_to_z",
     "poisson_p",
     "poisson_z",
-    "q0",
     "simple_z",
     "z_from_q0",
     "z_to_log_p",
     "z_to_p",
 ]
-
-Q0_TOLERANCE = 1e-3
-"""By how much, in q0, a fit with signal may be worse than the one without: minimisers stop short of the minimum."""
 
 
 def p_to_z(p: ArrayLike | None = None, *, log_p: ArrayLike | None = None) -> Any:
@@ -287,56 +283,6 @@ def poisson_z(n: ArrayLike, b: ArrayLike) -> Any:
     return given(_z_from_log_tails(log_poisson_at_least(n_, b_), log_poisson_below(n_, b_)))
 
 
-def q0(
-    nll_background_only: ArrayLike,
-    nll_best: ArrayLike,
-    mu_hat: ArrayLike,
-    *,
-    signed: bool = False,
-    tolerance: float = Q0_TOLERANCE,
-) -> Any:
-    """Discovery test statistic from two minimised negative log likelihoods.
-
-    Eq. 12 of Cowan, Cranmer, Gross and Vitells (arXiv:1007.1727): twice the difference, 0 where the
-    best-fit signal is negative. The signed version keeps deficits, as minus twice the difference.
-
-    Parameters
-    ----------
-    nll_background_only, nll_best : array_like
-        Minimum of -log L without signal and with the signal free.
-    mu_hat : array_like
-        Best-fit signal strength or yield; only its sign matters.
-    signed : bool, optional
-        Keep deficits.
-    tolerance : float, optional
-        By how much (in q0) the fit with signal may be worse than the one without before the pair is
-        refused; anything within counts as 0.
-
-    Returns
-    -------
-    float or ndarray
-        q0; :func:`z_from_q0` makes Z of either version.
-
-    Raises
-    ------
-    InputError
-        If an entry is NaN or infinite, or the fit with signal missed its minimum.
-    """
-    null, best, mu = np.broadcast_arrays(
-        finite(nll_background_only, "nll_background_only"), finite(nll_best, "nll_best"), finite(mu_hat, "mu_hat")
-    )
-    q = 2.0 * (null - best)
-    refuse(
-        q < -tolerance,
-        best,
-        "nll_best",
-        "lies above nll_background_only, so that fit missed its minimum",
-        "Repeat the fit with signal from the background-only solution",
-    )
-    q = np.maximum(q, 0.0)
-    return given(np.where(mu < 0, -q if signed else 0.0, q))
-
-
 def z_from_q0(q: ArrayLike) -> Any:
     """Asymptotic significance, the signed square root of a (signed or capped) q0.
 
@@ -345,7 +291,7 @@ def z_from_q0(q: ArrayLike) -> Any:
     Parameters
     ----------
     q : array_like
-        Values of :func:`q0`.
+        Values of :func:`hepstat.infer.q0`.
 
     Returns
     -------

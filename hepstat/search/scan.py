@@ -15,7 +15,7 @@ from hepstat.fit import FitResult, fit, fit_many
 from hepstat.fit.data import take
 from hepstat.histogram import Histogram
 from hepstat.infer import q0, z_from_q0, z_to_log_p, z_to_p
-from hepstat.infer.significance import Q0_TOLERANCE
+from hepstat.infer.statistics import Q_TOLERANCE
 from hepstat.record import Record
 from hepstat.shapes import Constraint, Spectrum
 from hepstat.types import Bools, Floats
@@ -379,7 +379,7 @@ def signed_significance(
     """Return signed q0 and Z, NaN where a fit failed or missed its minimum, and where they are known."""
     null, best = np.broadcast_to(scale * null, best.shape), scale * best
     with np.errstate(invalid="ignore"):
-        ok = np.asarray(valid & (2.0 * (null - best) >= -Q0_TOLERANCE))
+        ok = np.asarray(valid & (2.0 * (null - best) >= -Q_TOLERANCE))
     q, z = np.full((2, *best.shape), np.nan)
     if ok.any():
         q[ok] = q0(null[ok], best[ok], n_signal[ok], signed=True)

@@ -62,7 +62,7 @@ def standard_tests() -> dict[str, RatioTest]:
     Returns
     -------
     dict of str to RatioTest
-        "inclusive"; "cut" at r = .5; "two bins" above .5 and 2, with the events below as a third; "many bins", 20 from
+        "inclusive"; "cut" at r = .5; "two bins", from .5 to 2 and above, without the events below; "many bins", 20 from
         0 to 3 and one above; "optimal", without bins.
     """
     many = tuple(float(edge) for edge in np.linspace(0.0, 3.0, 21))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepstat import (
+        binned,
         errors,
         events,
         execution,
@@ -16,18 +17,22 @@ if TYPE_CHECKING:
         infer,
         learn,
         plot,
+        ratio,
         search,
         seeds,
         selection,
         shapes,
+        strength,
         studies,
         toys,
+        uncertainty,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "binned",
     "errors",
     "events",
     "execution",
@@ -36,12 +41,15 @@ __all__ = [
     "infer",
     "learn",
     "plot",
+    "ratio",
     "search",
     "seeds",
     "selection",
     "shapes",
+    "strength",
     "studies",
     "toys",
+    "uncertainty",
 ]
 
 

@@ -6,23 +6,35 @@ caller does not keep. ``figure.savefig("name.png")`` writes one.
 
 from hepstat.plot.boundary import draw_boundaries
 from hepstat.plot.calibration import draw_coverage, draw_p_calibration
+from hepstat.plot.cls import draw_cls_band
 from hepstat.plot.landscape import draw_loss_landscape
+from hepstat.plot.power import draw_power
+from hepstat.plot.ratio import draw_closure, draw_ratio, draw_reliability
 from hepstat.plot.selection import draw_efficiencies, draw_roc, draw_threshold_scan
 from hepstat.plot.significance import draw_global_p, draw_p0, draw_z_map
 from hepstat.plot.spectrum import draw_spectrum
 from hepstat.plot.training import draw_training
+from hepstat.plot.uncertainty import draw_abcd_closure, draw_decorrelation, draw_uncertainty
 
 __all__ = [
+    "draw_abcd_closure",
     "draw_boundaries",
+    "draw_closure",
+    "draw_cls_band",
     "draw_coverage",
+    "draw_decorrelation",
     "draw_efficiencies",
     "draw_global_p",
     "draw_loss_landscape",
     "draw_p0",
     "draw_p_calibration",
+    "draw_power",
+    "draw_ratio",
+    "draw_reliability",
     "draw_roc",
     "draw_spectrum",
     "draw_threshold_scan",
     "draw_training",
+    "draw_uncertainty",
     "draw_z_map",
 ]

@@ -114,6 +114,13 @@ with event.install_recorder("numba:compile") as recorder:
     from hepstat.toys import run
     for tilt in (None, 3.0):
         run(DiscoveryToys(demo_spectrum(), h.axes[0].edges, [145.0, 150.0], tilt=tilt), 10, rng=1)
+    from hepstat.strength import (Effect, Model, Nuisance, RatioToys, SimulatedRatios, StrengthToys, WrappedNormal,
+        counting, fit as fit_strength)
+    for source in (WrappedNormal(0.08), SimulatedRatios([0.6] * 9999, [0.6, 2.5] * 9999)):
+        run(RatioToys(source, 1, 10), 10, rng=1)
+    count = Model(counting(1, 5, {"off": Effect.scale()}), [Nuisance("off", constraint="poisson", width=20)])
+    fit_strength(count, [7])
+    run(StrengthToys(count, 1.0), 10, rng=1)
     for sidebands in (False, True):
         window_scan(h.values(), np.full(36, 10.0), sidebands=sidebands).toys()
 starts, totals, inner, stack = {}, {}, {}, []

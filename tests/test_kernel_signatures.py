@@ -17,16 +17,38 @@ from hepstat.kernels import (
     network,
     newton,
     optimise,
+    ratio_toys,
     scan,
+    strength,
+    strength_toys,
     throw,
     train,
     unbinned,
 )
+from hepstat.kernels.draws import entry as draws
+from hepstat.kernels.draws import pool, wrapped
 from hepstat.learn import BinaryCrossEntropy, CustomLoss, Model, Network, SoftZ
 from hepstat.learn import train as train_model
 from hepstat.search import DiscoveryToys
 from hepstat.seeds import stream_key
 from hepstat.shapes import Exponential, Gaussian, Polynomial, Spectrum
+from hepstat.strength import (
+    Binned,
+    Component,
+    DrawnRatios,
+    Effect,
+    Nuisance,
+    RatioTest,
+    RatioToys,
+    SimulatedRatios,
+    StrengthToys,
+    Unbinned,
+    WrappedNormal,
+    asimov,
+    counting,
+)
+from hepstat.strength import Model as StrengthModel
+from hepstat.strength import fit as fit_strength
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -76,6 +98,66 @@ def throw_toys(spectrum: Spectrum) -> None:
             study.block(stream_key(1), first, np.zeros(4, study.dtype))
     for counts in (np.ones((2, 10), dtype=int), np.asfortranarray(np.ones((3, 10)))):
         studies[1].significances(counts)
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_one_signature_of_strengths():
+    """Whatever channels, nuisances, sources and number types are, kernels of a signal strength are compiled once."""
+    tests = {"all": RatioTest((0,)), "cut": RatioTest((np.float32(1),)), "optimal": RatioTest(None)}  # type: ignore[arg-type]
+    for source in ratio_sources():
+        for options in ({}, {"mu": 0}, {"n_total": np.int64(30)}):
+            study = RatioToys(source, np.int64(2), np.float32(20), tests, **options)
+            for first in (0, np.int64(3), np.uint64(4)):
+                study.block(stream_key(1), first, np.zeros(4, study.dtype))
+    for model, observed in strength_models():
+        for mu in (None, 1, np.float32(0.5)):
+            fit_strength(model, observed, mu=mu)
+        fit_strength(model, asimov(model, 1))
+        study = StrengthToys(model, 1, mu_test=np.int64(1))
+        for first in (0, np.int64(3), np.uint64(4)):
+            study.block(stream_key(1), first, np.zeros(4, study.dtype))
+    called = [
+        ratio_toys.throw_ratio_toys,
+        strength.row_factors,
+        strength_toys.throw_strength_toys,
+        strength_toys.fit_once,
+        pool.alias_table,
+        draws.draw_once,
+        wrapped.evaluate_wrapped_normal,
+    ]
+    assert all(kernel.signatures for kernel in called)
+    modules = (ratio_toys, strength, strength_toys, pool, draws, wrapped)
+    kernels = [kernel for module in modules for kernel in kernels_of(module)]
+    assert {kernel.py_func.__name__: len(kernel.signatures) for kernel in kernels if len(kernel.signatures) > 1} == {}
+
+
+def ratio_sources() -> list[Any]:
+    """Return sources of ratios of every kind, from numbers of any type."""
+    ratio = np.random.default_rng(1).exponential(size=5000)
+    drawn = DrawnRatios(lambda n, rng: rng.exponential(size=n), lambda n, rng: rng.poisson(1.0, n), n_probe=1000)
+    weights = np.ones(10_000, dtype=int)[::2]
+    simulated = SimulatedRatios(ratio.astype(np.float32), np.arange(5000) % 7, signal_weights=weights)
+    return [WrappedNormal(0.1), simulated, drawn]
+
+
+def strength_models() -> list[tuple[StrengthModel, Any]]:
+    """Return models of every kind with data of any type."""
+    x = np.random.default_rng(1).random(5000) - 0.5
+    signal = Component("s", 5, signal=True, ratio=WrappedNormal(0.1).ratio, events=0.2 * x)
+    effects = {"a": 0.1, "p": Effect.scale()}
+    known = ["a", Nuisance("p", constraint="poisson", width=20)]
+    bins = Binned([Component("s", [1, 2], signal=True), Component("b", np.array([9, 8], dtype=np.float32))])
+    free = Unbinned([signal, Component("b", 20, events=x, effects={"a": 0.1})])
+    fixed = Unbinned([signal, Component("b", 20, events=x.astype(np.float32))], n_total=12)
+    return [
+        (StrengthModel(counting(1, 5)), [7]),
+        (StrengthModel(counting(1, 5), mu_bounds=(0, 10)), [7]),
+        (StrengthModel(counting(1, 5, effects), known), np.array([7], dtype=np.float32)),
+        (StrengthModel(bins), np.asfortranarray([12, 9])),
+        (StrengthModel(free, ["a"]), x[:24]),
+        (StrengthModel(fixed), x[:24:2]),
+        (StrengthModel([bins, free], ["a"]), [(12, 9), x[:30]]),
+    ]
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")

@@ -18,7 +18,7 @@ from scipy.special import gammaln, xlogy
 from hepstat.checks import finite_array, finite_number, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import given, numbers, refuse
-from hepstat.infer.discrete import Atoms, Method, level_test
+from hepstat.infer.discrete import Atoms, Method, joined, level_test
 from hepstat.record import Record
 from hepstat.types import Floats
 
@@ -62,7 +62,7 @@ class SumDistribution(Record):
         """Return the probability of a sum of at most `t`, of the shape of `t`."""
         x = numbers(t, "t", -np.inf, np.inf)
         sums = np.append(0.0, np.cumsum(self.probabilities))
-        return given(np.minimum(sums[np.searchsorted(self.values, x, side="right")], 1.0))
+        return given(np.minimum(sums[self._atoms.places(x)[1]], 1.0))
 
     def sf(self, t: ArrayLike) -> Any:
         """Return the probability of a sum above `t`, of the shape of `t`."""
@@ -241,9 +241,7 @@ def _enumerate(t: Floats, m: Floats, counts: list[tuple[int, int]], offset: floa
         k = np.arange(first, last, dtype=np.float64)
         values = np.add.outer(values, k * score).ravel()
         logs = np.add.outer(logs, xlogy(k, mean) - mean - gammaln(k + 1.0)).ravel()
-    rising, place = np.unique(values, return_inverse=True)
-    probabilities = np.asarray(np.bincount(place, weights=np.exp(logs)), dtype=np.float64)
-    return SumDistribution(np.asarray(rising + offset), probabilities, None, 0.0)
+    return SumDistribution(*joined(values + offset, np.exp(logs)), None, 0.0)
 
 
 def _transform(t: Floats, m: Floats, offset: float, low: float, high: float, step: float) -> SumDistribution:

@@ -2,7 +2,7 @@
 
 Larger values of a statistic speak against the hypothesis under test, the null. A test rejects it above a threshold, and
 at the threshold with some probability. Distributions are known exactly, as values with their probabilities, or from
-toys.
+toys. Values that differ by rounding, as the same sum does in another order, are tied.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = [
     "Method",
     "Sample",
     "atoms_of",
+    "joined",
     "level_test",
     "p_value",
     "power_at",
     "power_slope",
-    "rejection",
     "thresholds",
 ]
 
@@ -45,6 +45,7 @@ _METHODS = ("randomised", "conservative", "mid-p")
 _ROUNDING = 1e-12  # relative, by which a sum of probabilities may exceed a level
 _NORMAL = ndtri((np.arange(40) + 0.5) / 40)  # as standard normal numbers fall
 _SUM = 1e-6  # by which probabilities may fail to add up to 1
+_TIED = 1e-13  # relative difference of values that is rounding
 
 
 class Atoms(NamedTuple):
@@ -57,8 +58,20 @@ class Atoms(NamedTuple):
     def tails(self, at: ArrayLike) -> tuple[Floats, Floats]:
         """Return the probabilities of values above `at`, and of `at` itself."""
         sums = np.append(np.cumsum(self.probabilities[::-1])[::-1], 0.0)
-        left, right = (np.searchsorted(self.values, at, side=side) for side in ("left", "right"))
+        left, right = self.places(at)
         return sums[right], np.where(right > left, np.append(self.probabilities, 0.0)[left], 0.0)
+
+    def places(self, at: ArrayLike) -> tuple[Ints, Ints]:
+        """Return how many values are below `at`, and how many are not above it."""
+        x = np.asarray(at, dtype=np.float64)
+        slack = _slack(self.values, x)
+        left, right = np.searchsorted(self.values, x - slack), np.searchsorted(self.values, x + slack, side="right")
+        return np.asarray(left), np.asarray(right)
+
+    def rejection(self, values: Floats, threshold: float, at: float) -> Floats:
+        """Return the probability of rejecting at each of the values (n,), `at` at the threshold."""
+        slack = _slack(self.values, np.asarray(threshold))
+        return np.where(values > threshold + slack, 1.0, np.where(values >= threshold - slack, at, 0.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -231,9 +244,23 @@ def atoms_of(sample: Sample, name: str) -> Atoms:
     refuse(np.isnan(x), x, name, "is no value of a statistic", "Leave out toys that failed, the same in every test")
     if x.size == 0:
         raise InputError(name, "is empty", "Pass at least one value")
-    values, place = np.unique(x, return_inverse=True)
-    sums = np.asarray(np.bincount(place, weights=p), dtype=np.float64)
+    values, sums = joined(x, p)
     return Atoms(values, sums if n is None else sums / n, n)
+
+
+def joined(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the rising values (m,) without ties, and the sums of weights (m,) of those that are tied."""
+    rising, place = np.unique(values, return_inverse=True)
+    apart = np.append(True, np.diff(rising) > 2.0 * _slack(rising, rising[1:]))
+    group = np.cumsum(apart) - 1
+    return rising[apart], np.asarray(np.bincount(group[place], weights), dtype=np.float64)
+
+
+def _slack(rising: Floats, at: Floats) -> Floats:
+    """Return by how much values tied with `at` may differ: the rounding of sums of terms as large as these values."""
+    typical = np.abs(rising[[rising.size // 4, 3 * rising.size // 4]])
+    scale = np.max(typical, where=np.isfinite(typical), initial=0.0)
+    return np.where(np.isfinite(at), _TIED * (np.abs(at) + scale), 0.0)
 
 
 def thresholds(null: Atoms, levels: Floats, method: str) -> tuple[Floats, Floats]:
@@ -272,11 +299,6 @@ def power_slope(null: Atoms, other: Atoms, levels: Floats, n_toys: int) -> Float
     high = np.minimum(levels + step, levels + 0.9 * (1.0 - levels))
     powers = [_power(null, other, each, "randomised") for each in (low, high)]
     return np.asarray((powers[1] - powers[0]) / (high - low))
-
-
-def rejection(values: Floats, threshold: float, at: float) -> Floats:
-    """Return the probability of rejecting at each of the values (n,)."""
-    return np.where(values > threshold, 1.0, np.where(values == threshold, at, 0.0))
 
 
 def _power(null: Atoms, other: Atoms, levels: Floats, method: str) -> Floats:

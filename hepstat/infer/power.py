@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import refuse
-from hepstat.infer.discrete import Sample, atoms_of, power_at, power_slope, rejection, thresholds
+from hepstat.infer.discrete import Sample, atoms_of, power_at, power_slope, thresholds
 from hepstat.infer.intervals import tail_of
 from hepstat.infer.toy_p import per_toy
 from hepstat.record import Record
@@ -169,8 +169,8 @@ def compare_power(
         one, two = atoms_of(x, f"null of {names[i]}"), atoms_of(y, f"alternative of {names[i]}")
         threshold, lot = thresholds(one, at, "randomised")
         slope = power_slope(one, two, at, x.size)[0]
-        x[:] = slope * rejection(x, threshold[0], lot[0])
-        y[:] = rejection(y, threshold[0], lot[0])
+        x[:] = slope * one.rejection(x, threshold[0], lot[0])
+        y[:] = one.rejection(y, threshold[0], lot[0])
         power[i] = y.mean()
     covariance = _covariance(null) + _covariance(other)
     k = int(np.argmax(power)) if reference is None else names.index(reference)

@@ -139,7 +139,7 @@ def allocate_work(n_weights: int, n_parameters: int) -> Work:
 
 
 @part
-def _knot_weight(d: Dependence, s: int, at: float, g: int, bend_first: int) -> tuple[float, float, float]:
+def _knot_weight(d: Dependence, s: int, at: float, g: int, bend_first: int | np.int64) -> tuple[float, float, float]:
     """Return the weight of knot g of spline s at `at`, its slope and its curvature."""
     first, n = d.first[s], d.n_knots[s]
     x = min(max(at, d.knots[first]), d.knots[first + n - 1])
@@ -160,7 +160,7 @@ def _knot_weight(d: Dependence, s: int, at: float, g: int, bend_first: int) -> t
 @borrowing
 def spline_weights(d: Dependence, theta: Array, work: Work) -> None:
     """Fill the spline weights of the work space and their derivatives by their nuisance."""
-    m, bend_first = 0, 0
+    m, bend_first = 0, np.int64(0)  # no literal, which would be a signature of its own
     for s in range(d.first.shape[0]):
         at = theta[1 + d.spline_owner[s]]
         for g in range(d.n_knots[s]):
@@ -230,7 +230,9 @@ def _add_auxiliary(d: Dependence, centre: Array, theta: Array, gradient: Array, 
 
 
 @borrowing
-def evaluate(rows: Rows, d: Dependence, visits: Visits, centre: Array, barrier: float, state: State, work: Work) -> float:
+def evaluate(
+    rows: Rows, d: Dependence, visits: Visits, centre: Array, barrier: float, state: State, work: Work
+) -> float:
     """Return -log L at the trial point of the state and fill its trial derivatives; inf where an intensity is negative.
 
     Parameters
@@ -247,7 +249,7 @@ def evaluate(rows: Rows, d: Dependence, visits: Visits, centre: Array, barrier: 
         for q in range(n_parameters):
             gauss[p, q] = rest[p, q] = 0.0
     spline_weights(d, theta, work)
-    value = _add_auxiliary(d, centre, theta, gradient, gauss)
+    value, lost = _add_auxiliary(d, centre, theta, gradient, gauss), 0.0
     for v in range(visits.row.shape[0]):
         r = visits.row[v]
         exposure = rows.exposure[r]
@@ -258,9 +260,11 @@ def evaluate(rows: Rows, d: Dependence, visits: Visits, centre: Array, barrier: 
         if total < 0.0 or (total == 0.0 and n > 0.0):
             return np.inf
         per = n / total if n > 0.0 else 0.0
-        value += exposure * total
-        if n > 0.0:
-            value -= n * math.log(total)
+        # Kahan: events of equal density round in the same direction, which adds up to more than the last steps gain
+        term = exposure * total - (n * math.log(total) if n > 0.0 else 0.0) - lost
+        longer = value + term
+        lost = (longer - value) - term
+        value = longer
         for p in range(n_parameters):
             slope = work.slope[p]
             gradient[p] += (exposure - per) * slope

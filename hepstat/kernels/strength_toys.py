@@ -149,7 +149,7 @@ def _fit(
     """Minimise and return 0, or the status if that failed."""
     minimise(rows, d, problem, visits, centre, start, state, work)
     status = state.codes[STATUS]
-    return 0 if status == CONVERGED or status == AT_EDGE else status
+    return 0 if status in (CONVERGED, AT_EDGE) else status
 
 
 @kernel
@@ -186,9 +186,7 @@ def throw_strength_toys(
     work, centre, start = allocate_work(d.owner.shape[0], n_parameters), np.empty(n_parameters - 1), source.theta.copy()
     best = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
-    conditional = Problem(
-        problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations
-    )
+    conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
     room = n_fixed + int(source.pools.mean.sum()) + 1024
     row, n = np.empty(room, np.int64), np.empty(room)
     row[:n_fixed] = source.row

@@ -13,6 +13,7 @@ from hepstat.plot.ratio import draw_closure, draw_ratio, draw_reliability
 from hepstat.plot.selection import draw_efficiencies, draw_roc, draw_threshold_scan
 from hepstat.plot.significance import draw_global_p, draw_p0, draw_z_map
 from hepstat.plot.spectrum import draw_spectrum
+from hepstat.plot.strength import draw_likelihood, draw_statistic
 from hepstat.plot.training import draw_training
 from hepstat.plot.uncertainty import draw_abcd_closure, draw_decorrelation, draw_uncertainty
 
@@ -25,6 +26,7 @@ __all__ = [
     "draw_decorrelation",
     "draw_efficiencies",
     "draw_global_p",
+    "draw_likelihood",
     "draw_loss_landscape",
     "draw_p0",
     "draw_p_calibration",
@@ -33,6 +35,7 @@ __all__ = [
     "draw_reliability",
     "draw_roc",
     "draw_spectrum",
+    "draw_statistic",
     "draw_threshold_scan",
     "draw_training",
     "draw_uncertainty",

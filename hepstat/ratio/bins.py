@@ -69,11 +69,6 @@ def quantile_edges(samples: Sequence[Weighted], bins: int, min_events: float) ->
     InputError
         If a sample has not so many effective events at all.
     """
-    for sample in samples:
-        size = effective_size(sample.weights)
-        if size < min_events:
-            problem = f"is {min_events:g}, a sample has {size:.4g} effective events"
-            raise InputError("min_events", problem, "Pass more events, or lower it")
     pooled = Weighted(
         np.concatenate([sample.values for sample in samples]),
         np.concatenate([np.abs(sample.weights) / np.abs(sample.weights).sum() for sample in samples]),
@@ -82,7 +77,18 @@ def quantile_edges(samples: Sequence[Weighted], bins: int, min_events: float) ->
 
 
 def merged(edges: Floats, samples: Sequence[Weighted], min_events: float) -> Floats:
-    """Return those of the inner edges that leave enough effective events of every sample in each bin."""
+    """Return those of the inner edges that leave enough effective events of every sample in each bin.
+
+    Raises
+    ------
+    InputError
+        If a sample has not so many effective events at all.
+    """
+    for sample in samples:
+        size = effective_size(sample.weights)
+        if size < min_events:
+            problem = f"is {min_events:g}, a sample has {size:.4g} effective events"
+            raise InputError("min_events", problem, "Pass more events, or lower it")
     contents = np.array([sample.sums(edges) for sample in samples])  # (samples, 2, bins)
     kept: list[int] = []
     held = np.zeros(contents.shape[:2])

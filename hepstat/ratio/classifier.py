@@ -25,7 +25,7 @@ class ClassifierRatio(Ratio):
     ----------
     score : Model, Training, scikit-learn classifier or callable
         Of a classifier, column 1 of ``predict_proba``, or ``decision_function`` where there is none or the link is not
-        "probability"; of others scores (n,) of events.
+        "probability", which needs it; of others scores (n,) of events.
     link : str or Loss, optional
         How scores become ratios, see :func:`ratio_from_scores`. Models and trainings: "logit" by default, as after
         training with cross-entropy. Classifiers of hepstat know their own; "probability" for others with
@@ -53,7 +53,7 @@ class ClassifierRatio(Ratio):
         object.__setattr__(self, "link", link)
         object.__setattr__(self, "odds", checked_odds(self.odds))
         object.__setattr__(self, "clip", checked_limits(self.clip))
-        _checked_source(self.score)
+        _checked_source(self.score, probability=link == "probability")
 
     def log(self, x: Any) -> Floats:
         """Return log r of events (n,); see :meth:`Ratio.log`."""
@@ -71,7 +71,7 @@ def scores_of(score: Any, x: Any, *, probability: bool = True) -> Floats:
     probability : bool, optional
         Whether ``predict_proba`` of classifiers is preferred to ``decision_function``.
     """
-    _checked_source(score)
+    _checked_source(score, probability=probability)
     if isinstance(score, Ratio):
         values: Any = score.log(x)
     elif isinstance(score, Training):
@@ -80,7 +80,7 @@ def scores_of(score: Any, x: Any, *, probability: bool = True) -> Floats:
         values = score(x)
     elif not probability and isinstance(getattr(score, "model_", None), Model):
         values = score.model_(x)
-    elif hasattr(score, "predict_proba") and (probability or not hasattr(score, "decision_function")):
+    elif probability and hasattr(score, "predict_proba"):
         values = _of_signal(np.asarray(score.predict_proba(x)))
     else:
         values = score.decision_function(x)
@@ -104,8 +104,11 @@ def _default_link(score: Any) -> Link:
     raise InputError("link", "is missing", "Say how these scores become ratios, or pass the loss of the training")
 
 
-def _checked_source(score: Any) -> None:
-    """Raise InputError for what gives no scores."""
-    if not (callable(score) or isinstance(score, Training) or hasattr(score, "predict_proba")
-            or hasattr(score, "decision_function")):  # fmt: skip
+def _checked_source(score: Any, *, probability: bool) -> None:
+    """Raise InputError for what gives no scores, or only probabilities where others are wanted."""
+    if callable(score) or isinstance(score, Training) or hasattr(score, "decision_function"):
+        return
+    if not hasattr(score, "predict_proba"):
         raise InputError("score", f"is {score!r}", "Pass a model, a training, a classifier or a function of events")
+    if not probability and not isinstance(getattr(score, "model_", None), Model):
+        raise InputError("link", f"does not fit {score!r}, which has probabilities only", "Pass 'probability'")

@@ -47,7 +47,7 @@ class RatioDiagnostics(Closure):
         Effective events of the background times r, and of the signal over r.
     n_covered, signal_n_covered : float
         The same as the other class sees them, n E_B[r] / E_S[r] and n E_S[1/r] / E_B[1/r]: much smaller where a sample
-        has none of the few events that carry its mean.
+        has none of the few events that carry its mean. 0 where E_S[r] is, or either E[1/r] is infinite.
     n_background, n_signal : float
         Effective events without the ratio.
     """
@@ -107,6 +107,8 @@ class RatioDiagnostics(Closure):
                 f"The mean of 1/r over signal is {self.signal_mean:.4g} +- {self.signal_error:.2g}, not 1: the odds "
                 "are wrong, the score is distorted, or there is background where there is no signal"
             )
+        if math.isinf(self.signal_mean):
+            found.append("The ratio is 0 for some events of signal, which says that they cannot be")
         if self.reliability_p < cut:
             found.append(
                 f"Predicted and measured ratios differ (chi2/ndf {self.reliability_chi2:.4g}/{self.reliability_ndf:g}) "
@@ -197,8 +199,8 @@ def diagnose(
         signal_pull=of_signal.pull,
         n_effective=effective_size(b[1] * r_b),
         signal_n_effective=effective_size(s[1] * inverse) if np.isfinite(inverse).all() else 0.0,
-        n_covered=n_background * of_background.value / _mean_of(Weighted(r_s, s[1])).value,
-        signal_n_covered=n_signal * of_signal.value / _mean_of(Weighted(inverse_b, b[1])).value,
+        n_covered=_covered(n_background, of_background, _mean_of(Weighted(r_s, s[1]))),
+        signal_n_covered=_covered(n_signal, of_signal, _mean_of(Weighted(inverse_b, b[1]))),
         n_background=n_background,
         n_signal=n_signal,
     )
@@ -268,6 +270,11 @@ def _mean_of(events: Weighted) -> _Mean:
     error, off = float(np.sqrt(share**2 @ (events.values - mean) ** 2)), mean - 1.0
     exact = 0.0 if abs(off) < _ROUNDING else math.copysign(math.inf, off)
     return _Mean(mean, error, off / error if error > _ROUNDING * mean else exact)
+
+
+def _covered(n: float, mean: _Mean, other: _Mean) -> float:
+    """Return n times the ratio of two means; 0 where it is not defined."""
+    return n * mean.value / other.value if math.isfinite(mean.value) and other.value != 0 else 0.0
 
 
 class _Reliability(NamedTuple):

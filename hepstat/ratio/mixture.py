@@ -18,6 +18,8 @@ from hepstat.types import Floats
 
 __all__ = ["MixtureRatio", "SignalRatio", "mixture_ratio", "signal_ratio"]
 
+_ROUNDING = 1e-12  # of 1 - alpha, by which lambda may be below it where r is 0
+
 
 def mixture_ratio(r: ArrayLike, alpha: float) -> Floats:
     """Return lambda = p_{S+B} / p_B from r = p_S / p_B.
@@ -75,13 +77,15 @@ def signal_ratio(lam: ArrayLike, alpha: float, *, floor: float | None = None) ->
         Which share was below the floor, if any.
     """
     values, alpha = finite_array(lam, "lam", allow_empty=True), _share(alpha)
-    r = np.asarray((values - (1.0 - alpha)) / alpha)
+    rest = 1.0 - alpha
+    above = values - rest
+    r = np.where((above < 0.0) & (above >= -_ROUNDING * rest), 0.0, above / alpha)
     low = r < (0.0 if floor is None else nonnegative_number(floor, "floor"))
     if not low.any():
         return r
     shown = f"{int(low.sum())} of {low.size} ratios ({low.mean():.3g}), down to r = {r.min():.4g}"
     if floor is None:
-        raise InputError("lam", f"is below 1 - alpha = {1.0 - alpha:g} for {shown}", "Pass floor=0, or train on")
+        raise InputError("lam", f"is below 1 - alpha = {rest:g} for {shown}", "Pass floor=0, or train on")
     warnings.warn(f"{shown}, were raised to {floor:g}", ClipWarning, stacklevel=2)
     return np.where(low, floor, r)
 

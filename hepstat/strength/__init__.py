@@ -6,6 +6,7 @@ from hepstat.strength.fitting import Interval, StrengthFit, asimov, fit, interva
 from hepstat.strength.hypothesis import UpperLimit, hypothesis_test, limit_toys, upper_limit
 from hepstat.strength.model import Data, Model
 from hepstat.strength.parameterised import ParameterisedFit, fit_parameterised
+from hepstat.strength.pyhf_models import PyhfModel, to_pyhf
 from hepstat.strength.ratio_tests import BinYields, RatioTest, RatioToys, log_lambda, standard_tests, yields
 from hepstat.strength.sources import (
     DrawnRatios,
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "Nuisance",
     "ParameterisedFit",
+    "PyhfModel",
     "RatioHistogram",
     "RatioTest",
     "RatioToys",
@@ -51,6 +53,7 @@ __all__ = [
     "standard_tests",
     "statistic_of",
     "statistics_of",
+    "to_pyhf",
     "upper_limit",
     "yields",
 ]

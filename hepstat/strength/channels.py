@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, nonnegative_number, positive_number
+from hepstat.checks import finite_array, nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.strength.effects import Effect, EffectLike, effect_of
 from hepstat.strength.sources import checked_pool
@@ -151,7 +151,7 @@ class Unbinned:
                     raise InputError(f"effect of {name} on {c.name}", "has factors of bins", "Pass a shape")
         object.__setattr__(self, "components", components)
         if self.n_total is not None:
-            total = int(positive_number(self.n_total, "n_total"))
+            total = whole_number(self.n_total, "n_total", at_least=1)
             if [c.signal for c in sorted(components, key=lambda c: c.signal)] != [False, True]:
                 raise InputError("components", "are not one signal and one background", "n_total needs that")
             if any(e.factors is not None for c in components for e in c.effects.values()):  # type: ignore[union-attr]

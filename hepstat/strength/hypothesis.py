@@ -26,6 +26,8 @@ from hepstat.types import Floats
 
 __all__ = ["UpperLimit", "hypothesis_test", "limit_toys", "upper_limit"]
 
+_DECIMALS = 6  # of statistics that are compared: equal counts give equal ones, but for rounding in their fits
+
 Method: TypeAlias = Literal["asymptotic", "toys"]
 Criterion: TypeAlias = Literal["cl_s", "cl_sb"]
 
@@ -93,7 +95,8 @@ def hypothesis_test(
         other = asimov(model, mu if statistic == "q0" else 0.0, _conditional(model, data, mu, statistic, null=False))
         return asymptotic_cls(value, statistic_of(model, other, mu, statistic), statistic=statistic, mu=mu)
     tables = limit_toys(model, data, mu, n_toys, rng, discovery=statistic == "q0", **options)
-    null, alternative = (statistics_of(table, statistic) for table in tables)
+    value = round(value, _DECIMALS)
+    null, alternative = (np.round(statistics_of(table, statistic), _DECIMALS) for table in tables)
     failed, failed_alternative = (table.status != 0 for table in tables)
     return toy_cls(
         null, alternative, value, mu=mu, statistic=statistic, failed=failed, failed_alternative=failed_alternative

@@ -19,6 +19,7 @@ from hepstat.types import Floats
 
 __all__ = ["Data", "Model", "Simulated"]
 
+_INSIDE = 1.0 - 1e-14  # of the bounds of mu, where rounding must not make an intensity negative
 _CONSTRAINTS = {"gaussian": kernels.GAUSSIAN, "poisson": kernels.POISSON, "free": kernels.FREE}
 
 
@@ -330,7 +331,7 @@ class Model:
         """Lower and upper bounds of the parameters."""
         low, high = self.mu_bounds if self.mu_bounds is not None else self._default_mu_bounds()
         pairs = [(low, high), *(n.bounds for n in self.nuisances)]
-        return np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
+        return np.array([a for a, _ in pairs], dtype=np.float64), np.array([b for _, b in pairs], dtype=np.float64)
 
     def _default_mu_bounds(self) -> tuple[float, float]:
         has_events = all(c.events is not None for channel, c in self._components if isinstance(channel, Unbinned))
@@ -338,7 +339,7 @@ class Model:
         background, signal = rows.intensity @ self.dependence.intercept, rows.intensity @ self.dependence.slope
         low = np.max(-background[signal > 0] / signal[signal > 0], initial=-np.inf)
         high = np.min(-background[signal < 0] / signal[signal < 0], initial=np.inf)
-        return float(low), float(high)
+        return float(low) * _INSIDE, float(high) * _INSIDE
 
     def expected(self, theta: Floats) -> Floats:
         """Return the expected events (fixed rows, components) of bins and of unbinned channels in all."""
@@ -349,9 +350,10 @@ class Model:
         """Return the events that each simulated one stands for, pool by pool, at these parameters."""
         expected, factors, found = self.expected(theta), self._factors(self.simulated.rows, theta), []
         totals = {id(channel): expected[extent][0] for channel, extent in self.extents}
-        everybody = [component for _, component in self._components]
-        for (low, high), (channel, component) in zip(self.simulated.pools, self.simulated.owners, strict=True):
-            c = everybody.index(component)
+        numbers = [c for c, (channel, _) in enumerate(self._components) if isinstance(channel, Unbinned)]
+        for c, (low, high), (channel, component) in zip(
+            numbers, self.simulated.pools, self.simulated.owners, strict=True
+        ):
             shares = np.asarray(component.weights) * factors[low:high, c]
             found.append(shares / shares.sum() * totals[id(channel)][c])
         return found

@@ -94,7 +94,7 @@ class BinYields:
 
     def log_lambda(self, contents: ArrayLike) -> Floats:
         """Return log Lambda (...) of contents (..., bins)."""
-        return np.asarray(np.asarray(contents, dtype=np.float64) @ self.scores - self.signal.sum())
+        return np.asarray(_sum_of_scores(contents, self.scores) - self.signal.sum())
 
 
 def yields(test: RatioTest, source: Source, n_signal: float, n_background: float) -> BinYields:
@@ -190,6 +190,8 @@ class RatioToys(PreparedStudy):
         odd = [name for name, test in self.tests.items() if not isinstance(test, RatioTest)]
         if odd:
             raise InputError("tests", f"has {self.tests[odd[0]]!r} for {odd[0]!r}", "Pass RatioTest objects")
+        if self.n_total is not None and isinstance(source, RatioHistogram):
+            raise InputError("n_total", f"is {self.n_total}", "Throw from events, or let the number be Poisson")
         self.yields  # noqa: B018  # a bin without background is an error now, not in a toy
         if isinstance(source, SimulatedRatios):
             source.warn(self.mu * self.n_signal, self.n_background)
@@ -288,7 +290,7 @@ class RatioToys(PreparedStudy):
         source: Any = self.source
         p_signal, p_background = source.signal, source.background
         ratio = np.divide(p_signal, p_background, out=np.zeros_like(p_signal), where=p_background > 0)
-        log_sums = counts @ np.log1p(self.n_signal / self.n_background * ratio)
+        log_sums = _sum_of_scores(counts, np.log1p(self.n_signal / self.n_background * ratio))
         whole = counts.astype(np.int64)
         return whole.sum(axis=1), log_sums, whole
 
@@ -308,7 +310,7 @@ class RatioToys(PreparedStudy):
     @cached_property
     def _bins(self) -> Bins:
         edges = self.edges
-        top = edges[-1] if edges[-1] > 0 else 1.0
+        top = max(edges[-1], 1e-6)
         # a hair low: the quotient r * per_cell may round down into the cell before, never up by more than that
         cells = np.arange(GUIDE) / GUIDE * top * (1.0 - 1e-12)
         guide = np.maximum(np.searchsorted(edges, cells, side="right") - 1, 0)
@@ -317,10 +319,13 @@ class RatioToys(PreparedStudy):
     @cached_property
     def _thrower(self) -> Thrower:
         source: Any = self.source
-        if self.n_total is not None:
-            raise InputError("n_total", f"is {self.n_total}", "Throw from events, or let the number be Poisson")
         signal, background = self._means
         return Thrower.plain(signal * np.asarray(source.signal) + background * np.asarray(source.background))
+
+
+def _sum_of_scores(contents: ArrayLike, scores: Floats) -> Floats:
+    """Return the sums (...) of contents (..., bins) times scores; bits of a matrix product depend on other rows."""
+    return np.asarray(np.multiply(contents, scores, order="C").sum(axis=-1))
 
 
 def log_lambda(ratio: ArrayLike, n_signal: float, n_background: float) -> float:

@@ -103,7 +103,7 @@ class SimulatedRatios:
     def _parts(self) -> tuple[Any, ...]:
         return self.signal, self.background, self.signal_weights, self.background_weights
 
-    @cached_property
+    @property
     def draws(self) -> tuple[tuple[int, Floats], tuple[int, Floats]]:
         """Address and constants of the draw of signal, and of that of background."""
         s, b, ws, wb = (np.asarray(part) for part in self._parts)
@@ -164,7 +164,8 @@ class WrappedNormal:
         turns = np.arange(-10, 11)[:, None]
         scale = np.sqrt(2.0) * self.std
         inside = 0.5 * (erf((turns + reach) / scale) - erf((turns - reach) / scale)).sum(axis=0)
-        return inside - np.append(inside[1:], 0.0), 2.0 * (reach - np.append(reach[1:], 0.0))
+        signal, background = (np.maximum(part - np.append(part[1:], 0.0), 0.0) for part in (inside, 2.0 * reach))
+        return np.where(background > 0, signal, 0.0), background  # where edges all but coincide, without rounding
 
     @property
     def draws(self) -> tuple[tuple[int, Floats], tuple[int, Floats]]:
@@ -274,7 +275,7 @@ class RatioHistogram:
     background: ArrayLike
 
     def __post_init__(self) -> None:
-        edges = np.asarray(self.edges, dtype=np.float64)
+        edges = np.atleast_1d(np.asarray(self.edges, dtype=np.float64))
         last = edges[-1:] if edges.ndim == 1 else edges
         rising_edges(np.where(np.isposinf(edges), np.nan_to_num(edges[-2:-1].max(initial=0.0)) + 1.0, edges), "edges")
         if edges[0] < 0 or not last[0] > 0:
@@ -283,7 +284,8 @@ class RatioHistogram:
         for name in ("signal", "background"):
             contents = finite_array(getattr(self, name), name)
             if contents.size != edges.size - 1 or (contents < 0).any() or not contents.sum() > 0:
-                raise InputError(name, f"has {contents.size} contents", f"Pass {edges.size - 1}, none negative")
+                problem = f"has {contents.size} contents, the least {contents.min():g}"
+                raise InputError(name, problem, f"Pass {edges.size - 1}, none negative, not all zero")
             object.__setattr__(self, name, contents / contents.sum())
         signal, background = np.asarray(self.signal), np.asarray(self.background)
         if ((signal > 0) & (background == 0)).any():

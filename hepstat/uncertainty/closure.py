@@ -13,7 +13,7 @@ from hepstat.errors import InputError
 from hepstat.record import Record
 from hepstat.types import Floats, Ints
 from hepstat.uncertainty.abcd import region_sums
-from hepstat.uncertainty.correlation import event_arrays, pearson, spearman
+from hepstat.uncertainty.correlation import event_arrays, inverse_covariance, pearson, spearman
 
 __all__ = ["AbcdClosure", "abcd_closure"]
 
@@ -103,8 +103,9 @@ def abcd_closure(
 
     Notes
     -----
-    The variance of a cell of the table is its expectation under independence times sum w^2 / sum w of all events, so
-    that chi2 is that of Pearson for equal weights. Rows and columns without events are no degrees of freedom.
+    The covariance of cells of the table is what sum w and sum w^2 of rows and columns give under independence, weights
+    included (each a factor for the row times one for the column, on average), so that chi2 is that of Pearson for equal
+    weights. Rows and columns without events are no degrees of freedom.
     """
     a, b, w = event_arrays(score1, score2, weights, ("score1", "score2"))
     inside = np.ones(a.size, dtype=np.bool_)
@@ -151,8 +152,12 @@ def abcd_closure(
 def _independence(rows: Ints, columns: Ints, w: Floats) -> tuple[float, int]:
     """Return chi2 and degrees of freedom of a table of weights against the product of its margins."""
     n = int(columns.max()) + 1
-    table = np.bincount(rows * n + columns, w, (int(rows.max()) + 1) * n).reshape(-1, n)
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    scale = float(w @ w) / float(w.sum())
-    return float(((table - expected) ** 2 / expected).sum()) / scale, (table.shape[0] - 1) * (table.shape[1] - 1)
+    tables = (np.bincount(rows * n + columns, v, (int(rows.max()) + 1) * n).reshape(-1, n) for v in (w, w**2))
+    table, squares = tables
+    some = table.sum(axis=1) > 0, table.sum(axis=0) > 0
+    table, squares = (each[some[0]][:, some[1]] for each in (table, squares))
+    total = float(table.sum())
+    off = table - table.sum(axis=1, keepdims=True) * table.sum(axis=0) / total
+    of_rows, of_columns = (inverse_covariance(table.sum(axis=i) / total, squares.sum(axis=i)) for i in (1, 0))
+    chi2 = float(squares.sum()) * float(((of_rows @ off @ of_columns) * off).sum())
+    return max(chi2, 0.0), (table.shape[0] - 1) * (table.shape[1] - 1)

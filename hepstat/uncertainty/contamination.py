@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ __all__ = ["AbcdSignal", "abcd_signal"]
 
 _EMPTY = -25.0  # logarithm of a mean that is as good as none
 _TINY = 1e-300
-_LONGEST, _MOST_STEPS = 3.0, 300  # of a step in a logarithm; of steps
+_LONGEST, _MOST_STEPS, _MOST_HALVES = 3.0, 300, 40  # of a step in a logarithm; of steps; of halves of one
+_POINTS = 49  # at which the profile is looked at for minima
 _RIDGE = 1e-12  # of the information, so that logarithms of means that are as good as none have a step
 _ENOUGH = 1e-14  # relative decrease of -log L that is worth another step
 _A_TO_D = np.array([1.0, 1.0, -1.0])  # log background of A is that of B and C, less that of D
@@ -99,7 +101,7 @@ def abcd_signal(counts: ArrayLike, signal: ArrayLike, *, non_closure: float = 0.
         raise InputError("signal", "has none in A", "Pass a number above 0 there")
     nonclosure, z = nonnegative_number(non_closure, "non_closure"), float(p_to_z(tail_of(level)))
     mu = _best(n, s, nonclosure)
-    best, logs, _ = _fit(n, s, nonclosure, mu)
+    best, logs = _fit(n, s, nonclosure, mu)
 
     def excess(strength: float) -> float:
         return 2.0 * (_fit(n, s, nonclosure, strength)[0] - best) - z**2
@@ -115,7 +117,7 @@ def abcd_signal(counts: ArrayLike, signal: ArrayLike, *, non_closure: float = 0.
         mu=mu,
         mu_lower=lower,
         mu_upper=brentq(excess, mu, mu + step, xtol=1e-8),
-        background=_background(logs, nonclosure),
+        background=float(_background(logs, nonclosure)),
         background_uncorrected=uncorrected,
         q0=q,
         z=z_from_q0(q),
@@ -123,52 +125,82 @@ def abcd_signal(counts: ArrayLike, signal: ArrayLike, *, non_closure: float = 0.
     )
 
 
-def _background(logs: Floats, non_closure: float) -> float:
-    return float(np.exp(_A_TO_D @ logs[:3] + non_closure * logs[3]))
+def _background(logs: Floats, non_closure: float) -> Floats:
+    """Return the backgrounds of A (...) for logarithms (..., 4)."""
+    return np.asarray(np.exp(logs[..., :3] @ _A_TO_D + non_closure * logs[..., 3]))
 
 
 def _best(n: Floats, s: Floats, non_closure: float) -> float:
-    """Return the strength where the slope of the profile of -log L is 0, or 0 if it rises from there."""
+    """Return the strength with the least profile of -log L: of all where its slope gets above 0, and 0 itself."""
 
-    def slope(mu: float) -> float:
-        return float(s @ (1.0 - n / _fit(n, s, non_closure, mu)[2]))
+    def slope(mu: Floats) -> Floats:
+        return np.asarray((1.0 - n / _fits(n, s, non_closure, mu)[2]) @ s)
 
-    if slope(0.0) >= 0:
-        return 0.0
-    high = (n[0] + 1.0) / s[0]
-    while slope(high) < 0:
-        high *= 2.0
-    return float(brentq(slope, 0.0, high, xtol=1e-10 * high))
+    most = 1.01 * float(n.sum() / s.sum())  # as the slope is at least sum s - sum n / mu
+    grid = most * np.linspace(0.0, 1.0, _POINTS) ** 2
+    up = slope(grid) >= 0
+    turns = np.flatnonzero(~up[:-1] & up[1:])
+    found = [brentq(lambda mu: float(slope(np.array([mu]))[0]), *grid[i : i + 2], xtol=1e-10 * most) for i in turns]
+    strengths = np.array([0.0, *found])
+    return float(strengths[np.argmin(_fits(n, s, non_closure, strengths)[0])])
 
 
-def _fit(n: Floats, s: Floats, non_closure: float, mu: float) -> tuple[float, Floats, Floats]:
-    """Return the minimum of -log L for this strength, log b, log c, log d and theta there, and the means of A to D.
+def _fit(n: Floats, s: Floats, non_closure: float, mu: float) -> tuple[float, Floats]:
+    """Return the minimum of -log L for one strength, and log b, log c, log d and theta there."""
+    value, logs, _ = _fits(n, s, non_closure, np.array([mu]))
+    return float(value[0]), logs[0]
 
-    Steps are those of Fisher's scoring, halved until they lead down.
+
+def _fits(n: Floats, s: Floats, non_closure: float, mu: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return minima of -log L (k,) for strengths (k,), log b, log c, log d and theta there, and means of A to D (k, 4).
+
+    -log L may have several minima, as each region may be explained by signal or by background: the lowest is that of
+    fits from four starts, at B, C and D as they are, and with one of the three made to give A.
     """
+    left = np.log(np.maximum(n - np.outer(mu, s), 0.5))
+    start = np.concatenate([left[:, 1:], np.zeros((mu.size, 1))], axis=1)
+    missing = left[:, 0] - start[:, :3] @ _A_TO_D
+    moves = np.vstack([np.zeros(4), np.diag(np.append(_A_TO_D, 0.0))[:3]])
+    starts = start[:, np.newaxis] + missing[:, np.newaxis, np.newaxis] * moves
+    value, logs, m = _descend(n, s, non_closure, np.repeat(mu, 4), np.maximum(starts.reshape(-1, 4), _EMPTY))
+    best = 4 * np.arange(mu.size) + np.argmin(value.reshape(-1, 4), axis=1)
+    return value[best], logs[best], m[best]
+
+
+def _descend(n: Floats, s: Floats, non_closure: float, mu: Floats, logs: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return local minima of -log L (k,), where they are, and the means there, by steps of Fisher's scoring."""
 
     def means(logs: Floats) -> Floats:
-        return np.asarray(np.maximum(mu * s + np.append(_background(logs, non_closure), np.exp(logs[:3])), _TINY))
+        background = np.column_stack([_background(logs, non_closure), np.exp(logs[:, :3])])
+        return np.asarray(np.maximum(np.outer(mu, s) + background, _TINY))
 
-    def value(logs: Floats) -> float:
+    def value(logs: Floats) -> Floats:
         m = means(logs)
-        return float((m - xlogy(n, m)).sum()) + 0.5 * float(logs[3]) ** 2
+        return np.asarray((m - xlogy(n, m)).sum(axis=1) + 0.5 * logs[:, 3] ** 2)
 
-    logs = np.append(np.log(np.maximum(n[1:] - mu * s[1:], 0.5)), 0.0)
     now, constraint = value(logs), np.array([0.0, 0.0, 0.0, 1.0])
     for _ in range(_MOST_STEPS):
-        m = means(logs)
-        slopes = np.vstack([_background(logs, non_closure) * np.append(_A_TO_D, non_closure), np.eye(3, 4)])
-        slopes[1:] *= np.exp(logs[:3])[:, np.newaxis]
-        gradient = (1.0 - n / m) @ slopes + constraint * logs
-        information = (slopes / m[:, np.newaxis]).T @ slopes + np.diag(constraint + _RIDGE)
-        step = -np.clip(np.linalg.solve(information, gradient), -_LONGEST, _LONGEST)
-        for share in 0.5 ** np.arange(40):
-            there = np.maximum(logs + share * step, _EMPTY)
-            ahead = value(there)
-            if ahead <= now:
-                break
-        if not ahead < now - _ENOUGH * (1.0 + abs(now)):
+        m, slopes = means(logs), np.zeros((mu.size, 4, 4))
+        slopes[:, 0] = np.outer(_background(logs, non_closure), np.append(_A_TO_D, non_closure))
+        slopes[:, (1, 2, 3), (0, 1, 2)] = np.exp(logs[:, :3])
+        gradient = np.einsum("ki,kij->kj", 1.0 - n / m, slopes) + constraint * logs
+        information = np.einsum("ki,kij,kil->kjl", 1.0 / m, slopes, slopes) + np.diag(constraint + _RIDGE)
+        step = -np.clip(np.linalg.solve(information, gradient[..., np.newaxis])[..., 0], -_LONGEST, _LONGEST)
+        there, ahead = _halved(value, logs, step, now)
+        moved = ahead < now - _ENOUGH * (1.0 + np.abs(now))
+        if not moved.any():
             return now, logs, m
-        logs, now = there, ahead
+        logs, now = np.where(moved[:, np.newaxis], there, logs), np.where(moved, ahead, now)
     raise FitError(f"The fit of the regions {n} takes more than {_MOST_STEPS} steps. Check counts and signal.")
+
+
+def _halved(value: Callable[[Floats], Floats], logs: Floats, step: Floats, now: Floats) -> tuple[Floats, Floats]:
+    """Return where steps (k, 4) lead, each halved until it leads down, and the values there."""
+    share = np.ones((len(step), 1))
+    for _ in range(_MOST_HALVES):
+        there = np.maximum(logs + share * step, _EMPTY)
+        ahead = value(there)
+        if (ahead <= now).all():
+            break
+        share[ahead > now] *= 0.5
+    return there, ahead

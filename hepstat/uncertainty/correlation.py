@@ -11,7 +11,7 @@ from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.types import Floats, Ints
 
-__all__ = ["distance_correlation", "event_arrays", "pearson", "spearman", "unweighted"]
+__all__ = ["distance_correlation", "event_arrays", "inverse_covariance", "pearson", "spearman", "unweighted"]
 
 _FEWEST = 10  # events without weights that a distance correlation is worth computing of
 
@@ -62,6 +62,17 @@ def distance_correlation(
 
     permuted = [correlation(generator.permutation(b)) for _ in range(n_permutations)]
     return correlation(b), np.array(permuted)
+
+
+def inverse_covariance(shares: Floats, squares: Floats) -> Floats:
+    """Return the inverse (m, m), for vectors that add up to 0, of the covariance of sum w (e_j - f_j) over bins j.
+
+    With shares f (m,) of the weight, sums of w^2 (m,) = q, and e_j 1 for events of bin j and 0 for others, the
+    covariance is A diag(q) A^T with A = 1 - f (1, ..., 1), which takes nothing from such a vector and all from f.
+    """
+    metric = np.asarray(np.diag(1.0 / squares))
+    along = shares / squares
+    return np.asarray(metric - np.outer(along, along) / float(along @ shares))
 
 
 def unweighted(w: Floats, most: int, generator: np.random.Generator) -> Ints:

@@ -15,7 +15,14 @@ from hepstat.infer import toy_p_value
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Bools, Floats, Ints
-from hepstat.uncertainty.correlation import distance_correlation, event_arrays, pearson, spearman, unweighted
+from hepstat.uncertainty.correlation import (
+    distance_correlation,
+    event_arrays,
+    inverse_covariance,
+    pearson,
+    spearman,
+    unweighted,
+)
 
 __all__ = ["Decorrelation", "decorrelation"]
 
@@ -126,8 +133,9 @@ def decorrelation(
 
     Notes
     -----
-    chi2 compares the share of a slice in each bin with that of the other events, with the variances that sum w and
-    sum w^2 of the bin give if both have the same shape; for equal weights that is the test of homogeneity. The error of
+    chi2 compares the share of a slice in each bin with that of the other events, with the covariance that sum w and
+    sum w^2 of bins and slices give if these are independent, weights included (each a factor for the slice times one
+    for the bin, on average); for equal weights that is the test of homogeneity. The error of
     an efficiency is that of a weighted binomial (:mod:`hepstat.selection`).
     """
     f, m, w = event_arrays(score, mass, weights, ("score", "mass"))
@@ -158,8 +166,8 @@ def decorrelation(
         slice_edges=slice_edges,
         thresholds=thresholds,
         inclusive=np.array([w[f >= u].sum() / w.sum() for u in thresholds]),
-        efficiency=np.array([pair[0] for pair in efficiency]).reshape(thresholds.size, -1),
-        efficiency_error=np.array([pair[1] for pair in efficiency]).reshape(thresholds.size, -1),
+        efficiency=np.array([pair[0] for pair in efficiency]).reshape(thresholds.size, mass_edges.size - 1),
+        efficiency_error=np.array([pair[1] for pair in efficiency]).reshape(thresholds.size, mass_edges.size - 1),
         **_slices(table, squares),
     )
 
@@ -170,11 +178,13 @@ def _slices(table: Floats, squares: Floats) -> dict[str, Floats]:
     shapes = table / totals[:, np.newaxis]
     spread = squares * (1.0 - 2.0 * shapes) + shapes**2 * squares.sum(axis=1)[:, np.newaxis]
     used = shape > 0
-    scale = squares.sum(axis=0)[used] / table.sum(axis=0)[used]  # variance over expectation
     others = table.sum() - totals
     rest = (table.sum(axis=0) - table) / others[:, np.newaxis]
-    variance = shape[used] * scale * (1.0 / totals + 1.0 / others)[:, np.newaxis]
-    chi2 = ((shapes - rest)[:, used] ** 2 / variance).sum(axis=1)
+    off = (shapes - rest)[:, used]
+    share = squares.sum(axis=1) / squares.sum()
+    variance = share / totals**2 + (1.0 - share) / others**2
+    inverse = inverse_covariance(shape[used], squares.sum(axis=0)[used])
+    chi2 = np.maximum(((off @ inverse) * off).sum(axis=1), 0.0) / variance
     ndof = np.full(totals.size, float(used.sum() - 1))
     middle = 0.5 * (shapes + shape)
     return {

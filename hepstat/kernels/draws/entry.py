@@ -75,8 +75,8 @@ class Callback:
     """A Python function that draws events, callable from compiled code by its address.
 
     ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
-    cross compiled frames: the first one is kept, the ratios are NaN, and who started the kernel raises it afterwards.
-    The address is good for as long as this object lives.
+    cross compiled frames: each thread keeps its first, the ratios are NaN, and who started the kernel raises it.
+    The address is good for as long as this object lives. Negative ratios arrive as NaN.
 
     Parameters
     ----------
@@ -87,19 +87,21 @@ class Callback:
 
     def __init__(self, function: Callable[[int, np.random.Generator], Any]) -> None:
         self._function = function
-        self._error: BaseException | None = None
-        self._lock = threading.Lock()
+        self._kept = threading.local()
         kind = ctypes.CFUNCTYPE(
             None, ctypes.POINTER(ctypes.c_uint64), ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_double)
         )
         self._c_function = kind(self._from_c)
 
     def raise_error(self) -> None:
-        """Raise what the function raised first since the last call of this method, if anything."""
-        with self._lock:
-            error, self._error = self._error, None
+        """Raise what the function raised first in this thread since the last call of this method, if anything."""
+        error, self._kept.error = self._first_error, None
         if error is not None:
             raise error
+
+    @property
+    def _first_error(self) -> BaseException | None:
+        return getattr(self._kept, "error", None)
 
     @property
     def address(self) -> int:
@@ -119,10 +121,12 @@ class Callback:
     def _call(self, state: State, n: int, ratio: Any) -> None:
         try:
             words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
-            ratio[:] = self._function(n, np.random.Generator(np.random.Philox(key=words)))
+            found = np.asarray(self._function(n, np.random.Generator(np.random.Philox(key=words))), dtype=np.float64)
+            if found.shape != (n,):
+                raise ValueError(f"a draw of {n} events returned ratios of shape {found.shape}")
+            ratio[:] = np.where(found >= 0.0, found, np.nan)  # a negative one would have no bin
         except BaseException as error:  # whatever it is, it must not unwind through compiled code
-            with self._lock:
-                self._error = self._error or error
+            self._kept.error = self._first_error or error
             ratio[:] = np.nan
 
 

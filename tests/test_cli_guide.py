@@ -1,0 +1,34 @@
+"""The command ``hepstat reproduce guide``."""
+
+from click.testing import CliRunner
+
+from hepstat.cli import main
+from hepstat.studies import guide
+from hepstat.studies.results import Results, row
+
+
+def test_options_and_output(monkeypatch, tmp_path):
+    """Options reach the study; the table is printed and the files are counted."""
+    called = {}
+
+    def reproduce(out, **options):
+        called.update(options)
+        return Results("guide", options["scale"], options["seed"], "0", (row("power", 0.5, 0.1),)).write(out, {})
+
+    monkeypatch.setattr(guide, "reproduce", reproduce)
+    result = CliRunner().invoke(main, ["reproduce", "guide", "--out", str(tmp_path), "--scale", "full", "--seed", "4"])
+    assert result.exit_code == 0
+    assert "power" in result.output
+    assert "Wrote 1 files into" in result.output
+    assert called == {"scale": "full", "seed": 4, "workers": 1, "progress": "figures"}
+
+
+def test_interrupted(monkeypatch, tmp_path):
+    """Exit code 130, as after SIGINT, and bad input 2."""
+
+    def stopped(out, **options):
+        raise KeyboardInterrupt
+
+    assert CliRunner().invoke(main, ["reproduce", "guide", "--out", str(tmp_path), "--seed", "-1"]).exit_code == 2
+    monkeypatch.setattr(guide, "reproduce", stopped)
+    assert CliRunner().invoke(main, ["reproduce", "guide", "--out", str(tmp_path)]).exit_code == 130

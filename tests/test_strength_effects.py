@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepstat.errors import InputError
-from hepstat.strength import Binned, Component, Effect, Model, Nuisance, Unbinned
+from hepstat.strength import Binned, Component, Effect, Model, Nuisance, Unbinned, fit
 
 
 def expected(effect: Any, alpha: float, nuisance: Any = "a", base: Any = (10.0, 20.0)) -> Any:
@@ -109,3 +109,29 @@ def test_bad_input() -> None:
     for call, message in wrong:
         with pytest.raises(InputError, match=message):
             call()
+
+
+def test_confined_to_knots():
+    """A parameter of a density stays between its knots in fits; factors at -1 and 1 go on beyond."""
+    knots = np.linspace(0.5, 1.5, 5)
+    shape = Effect.parameterised(lambda x, value: -np.asarray(x) / value - np.log(value), knots, 1.0)
+    x = np.full(50, 4.0)  # far too long a mean for the knots
+    components = [
+        Component("s", 1.0, signal=True, ratio=lambda x: np.ones(len(x))),
+        Component("b", 50.0, effects={"tau": shape, "norm": (0.9, 1.1)}),
+    ]
+    model = Model(Unbinned(components), [Nuisance("tau", constraint="free", centre=1.0), "norm"], mu_bounds=(-1, 5))
+    low, high = model.bounds
+    assert (low[1], high[1]) == (0.5, 1.5)
+    assert (low[2], high[2]) == (-np.inf, np.inf)
+    found = fit(model, x, mu=0.0)
+    assert found.values["tau"] == 1.5
+    assert "tau" in found.at_bound
+
+
+def test_data_have_their_own_auxiliary_measurements():
+    """Results of auxiliary measurements beside prepared data are refused, not ignored."""
+    model = Model(Binned([Component("s", [1.0], signal=True), Component("b", [5.0], effects={"b": 0.1})]), ["b"])
+    data = model.data([5.0])
+    with pytest.raises(InputError, match="auxiliary"):
+        fit(model, data, auxiliary={"b": 1.0})

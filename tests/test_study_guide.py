@@ -9,7 +9,8 @@ from scipy.stats import kstest, norm
 
 from hepstat.errors import InputError
 from hepstat.strength import WrappedNormal
-from hepstat.studies.guide import SCALES, reproduce, run
+from hepstat.studies import guide_tests
+from hepstat.studies.guide import SCALES, reproduce
 from hepstat.studies.guide_learned import learn_figure3
 from hepstat.studies.guide_model import (
     READINGS,
@@ -21,6 +22,7 @@ from hepstat.studies.guide_model import (
     throw,
     throw_sigmas,
 )
+from hepstat.studies.guide_nuisance import compare_nuisances
 from hepstat.studies.guide_strength import MU, Size, curve, half_width, wrong_models
 from hepstat.studies.guide_tests import ROWS, STDS, TESTS, exact_power
 
@@ -86,7 +88,7 @@ def test_naive_widths_of_a_wrong_sigma():
     """Likelihood half-widths for std = sigma, computed elsewhere; simulated samples make them uncertain by 2 or 3%."""
     models = wrong_models("std sigma", Size(10_000, 40_000, 200_000, 2), np.random.default_rng(3))
     for sigma, mean, width in ((0.04, 0.060, 0.0048), (0.08, 0.100, 0.0069), (0.16, 0.154, 0.0114)):
-        mu = np.linspace(mean - 0.03, mean + 0.03, 121)
+        mu = np.linspace(mean - 0.006, mean + 0.006, 25)
         found = mu[np.argmin(curve(models[sigma], mu))]
         assert abs(found - mean) < 0.35 * width
         assert half_width(models[sigma], mean, width) == pytest.approx(width, rel=0.05)
@@ -95,7 +97,7 @@ def test_naive_widths_of_a_wrong_sigma():
 
 def test_better_training():
     """An ensemble deviates by less than 5% on average, the published recipe by more than the ensemble."""
-    learned = learn_figure3("std sigma", 100_000, 1, 2, 8, np.random.default_rng(4), 2)
+    learned = learn_figure3("std sigma", 100_000, 1, 2, 5, np.random.default_rng(4), 2)
     off = {entry.name.split(", ", 2)[2]: entry.ours for entry in learned.rows}
     assert off["ensemble: mean deviation"] < 0.05
     assert off["ensemble: mean deviation"] < off["published recipe: mean deviation"]
@@ -119,9 +121,14 @@ def test_guide_writes_everything(tiny):
     assert json.loads(tiny.files[-1].read_text("utf-8"))["study"] == "guide"
 
 
-def test_guide_is_reproducible(tiny):
-    """The same rows for the same seed and any number of workers."""
-    assert run("tiny", 3, workers=2).rows == list(tiny.rows)
+def test_workers():
+    """The same rows for any number of threads."""
+    size = Size(200, 4000, 20_000, 10)
+    for part in (
+        lambda workers: compare_nuisances(size, np.random.default_rng(5), workers).rows,
+        lambda workers: guide_tests.test_rows(50, np.random.default_rng(6), workers).rows,
+    ):
+        assert part(2) == part(1)
 
 
 def test_bad_input(tmp_path):

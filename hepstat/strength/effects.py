@@ -66,8 +66,8 @@ class Nuisance:
 class Effect:
     """What a nuisance changes: factors at some of its values (knots), interpolated in between.
 
-    Logarithms are interpolated by a natural cubic spline, and go on straight outside. Two factors of 1/(1 + d) and
-    1 + d at -1 and 1 are therefore (1 + d)^alpha everywhere.
+    Logarithms are interpolated by a natural cubic spline, and go on straight outside, unless `confined`. Two factors of
+    1/(1 + d) and 1 + d at -1 and 1 are therefore (1 + d)^alpha everywhere.
 
     Parameters
     ----------
@@ -77,6 +77,9 @@ class Effect:
         What yields, or the contents of bins, are multiplied with; above zero, and 1 at the nominal value.
     shape : callable, optional
         For events: ``shape(x)`` gives the logarithm (n, knots) of the density at these values over the nominal one.
+    confined : bool, optional
+        Keep the nuisance between the outer knots in fits. Densities are not normalised anew between and beyond knots:
+        beyond, that can make up for any lack of likelihood.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class Effect:
     _: KW_ONLY
     factors: ArrayLike | None = None
     shape: Callable[[Any], Any] | None = None
+    confined: bool = False
 
     def __post_init__(self) -> None:
         knots = rising_edges(self.knots, "knots")
@@ -131,7 +135,8 @@ class Effect:
             ``log_ratio(x, value)`` gives log p(x | value) (n,) up to what does not depend on the value, as do the
             ``log`` of a :class:`hepstat.ratio.ParameterisedRatio` and of a density itself.
         knots : array_like, (knots,)
-            Values to interpolate between: as fine as the dependence asks for.
+            Values to interpolate between, evenly and as fine as the dependence asks for: the likelihood of many events
+            notices where the interpolation is off. The parameter is confined to them.
         nominal : float
             One of them.
         """
@@ -143,7 +148,7 @@ class Effect:
             table = np.stack([np.asarray(log_ratio(x, float(value)), dtype=np.float64) for value in values], axis=-1)
             return table - table[:, values == nominal]
 
-        return cls(values, shape=shape)
+        return cls(values, shape=shape, confined=True)
 
     def place(self, nominal: float, name: str) -> int:
         """Return which knot is the nominal one, after a check that factors are 1 there."""

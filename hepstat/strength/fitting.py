@@ -27,7 +27,7 @@ TOLERANCE = 1e-12
 MAX_EVALUATIONS = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StrengthFit(Record):
     """A fit of mu and nuisances.
 

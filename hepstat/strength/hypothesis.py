@@ -148,7 +148,7 @@ def _conditional(model: Model, data: Data, mu: float, statistic: str, *, null: b
     return fit_data(model, data, mu if null == (statistic != "q0") else 0.0).values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UpperLimit(Record):
     """An upper limit on mu.
 

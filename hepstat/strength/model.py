@@ -248,6 +248,8 @@ class Model:
             If something does not fit the model.
         """
         if isinstance(observed, Data):
+            if auxiliary:
+                raise InputError("auxiliary", "is given with Data, which has its own", "Leave it out")
             return observed
         parts = [observed] if len(self.channels) == 1 and not _is_one_of_one(observed) else list(observed)
         if len(parts) != len(self.channels):
@@ -330,8 +332,16 @@ class Model:
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper bounds of the parameters."""
         low, high = self.mu_bounds if self.mu_bounds is not None else self._default_mu_bounds()
-        pairs = [(low, high), *(n.bounds for n in self.nuisances)]
+        pairs = [(low, high), *(self._bounds_of(n) for n in self.nuisances)]
         return np.array([a for a, _ in pairs], dtype=np.float64), np.array([b for _, b in pairs], dtype=np.float64)
+
+    def _bounds_of(self, nuisance: Nuisance) -> tuple[float, float]:
+        """Return the bounds of a nuisance, within the knots of effects that are confined to theirs."""
+        effects = [c.effect(nuisance.name) for _, c in self._components]
+        knots = [np.asarray(effect.knots) for effect in effects if effect is not None and effect.confined]
+        return max(nuisance.bounds[0], *(k[0] for k in knots), -np.inf), min(
+            nuisance.bounds[1], *(k[-1] for k in knots), np.inf
+        )
 
     def _default_mu_bounds(self) -> tuple[float, float]:
         has_events = all(c.events is not None for channel, c in self._components if isinstance(channel, Unbinned))

@@ -20,7 +20,7 @@ from hepstat.types import Floats
 __all__ = ["ParameterisedFit", "fit_parameterised"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParameterisedFit(Record):
     """What :func:`fit_parameterised` found.
 

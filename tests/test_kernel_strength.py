@@ -15,6 +15,8 @@ from hepstat.kernels.strength import (
     GAUSSIAN,
     POISSON,
     Dependence,
+    Events,
+    Observed,
     Problem,
     Rows,
     Visits,
@@ -49,6 +51,7 @@ def dependence(knot_sets: Any, owners: Any, constraints: Any, widths: Any, stren
         spline_owner=np.array(owners, dtype=np.int64),
         knots=np.array([value for i in knot_sets for value in KNOTS[i]], dtype=float),
         bend=np.concatenate([np.empty(0), *(bend_matrix(np.array(KNOTS[i])).reshape(-1) for i in knot_sets)]),
+        change=np.zeros((1, len(strengths), sum(n - 1 for n in lengths))),
         constraint=np.array(constraints, dtype=np.int64),
         width=np.array(widths, dtype=float),
     )
@@ -86,8 +89,14 @@ class Example:
         observed = np.where(exposure > 0, rng.poisson(12, n) if not shared else 0.0, 1.0)
         observed[0] = 0.0
         self.visits = Visits(np.arange(n), observed.astype(float))
+        self.events = Events(np.empty((len(strengths), 0)), np.empty(0), 0)
         self.centre = np.array([0.3, -0.2, 35.0, 0.0])[: len(constraints)]
         self.theta = np.concatenate([[0.4], rng.uniform(-0.9, 0.9, len(constraints))])
+
+    @property
+    def observed(self) -> Observed:
+        """The data set as it is now, with events that need no rows if there are some."""
+        return Observed(self.rows, self.visits, self.events)
 
     def oracle(self, theta: Any) -> float:
         """Return -log L in numpy."""
@@ -109,9 +118,9 @@ class Example:
     def kernel(self, theta: Any, barrier: float = 0.0) -> tuple[float, Any, Any]:
         """Return value, gradient and Hessian of the kernel."""
         n = self.theta.size
-        state, work = allocate_state(n, n), allocate_work(self.d.owner.size, n)
+        state, work = allocate_state(n, n), allocate_work(self.d.owner.size, self.d.intercept.size, n)
         state.trial[:] = theta
-        value = evaluate(self.rows, self.d, self.visits, self.centre, barrier, state, work)
+        value = evaluate(self.observed, self.d, self.centre, barrier, state, work)
         return value, state.trial_gradient.copy(), state.trial_gauss + state.trial_rest
 
     def fit(self, free: Any, start: Any, lower: float = -np.inf) -> Any:
@@ -119,9 +128,9 @@ class Example:
         n = self.theta.size
         bounds = np.full(n, -np.inf), np.full(n, np.inf)
         bounds[0][0] = lower
-        state, work = allocate_state(n, len(free)), allocate_work(self.d.owner.size, n)
+        state, work = allocate_state(n, len(free)), allocate_work(self.d.owner.size, self.d.intercept.size, n)
         problem = Problem(np.array(free, dtype=np.int64), *bounds, 1e-12, 200)
-        minimise(self.rows, self.d, problem, self.visits, self.centre, start, state, work)
+        minimise(self.observed, self.d, problem, self.centre, start, state, work)
         return state
 
 
@@ -188,6 +197,35 @@ def test_visits() -> None:
     assert example.kernel(example.theta)[0] == pytest.approx(whole, rel=1e-13)
 
 
+@pytest.mark.parametrize("n_events", [1, 255, 600])
+@pytest.mark.parametrize("kind", ["unbinned", "mixed", "fixed total", "no nuisances"])
+def test_events_without_rows(kind: str, n_events: int) -> None:
+    """Events that nuisances change all alike give the same value and derivatives by their sums as by rows."""
+    by_rows, by_sums = Example(kind), Example(kind)
+    rng = np.random.default_rng(2)
+    n_components = by_rows.d.intercept.size
+    by_rows.d.change[:] = by_sums.d.change[:] = 0.3 * rng.normal(size=by_rows.d.change.shape)
+    intensity, n = rng.uniform(1, 5, (n_events, n_components)), rng.choice([0.5, 1.0, 3.0], n_events)
+    change = np.repeat(by_rows.d.change, n_events, axis=0)
+    rows, visits = by_rows.rows, by_rows.visits
+    by_rows.rows = Rows(
+        np.concatenate([rows.intensity, intensity]),
+        np.concatenate([rows.change, change]),
+        np.append(rows.exposure, np.zeros(n_events)),
+    )
+    by_rows.visits = Visits(np.arange(len(by_rows.rows.exposure)), np.append(visits.n, n))
+    room = 1000  # more than needed, as in toys
+    padded, seen = np.full((n_components, room), np.nan), np.full(room, np.nan)
+    padded[:, :n_events], seen[:n_events] = intensity.T, n
+    by_sums.events = Events(padded, seen, n_events)
+    for barrier in (0.0, 0.25):
+        expected, found = by_rows.kernel(by_rows.theta, barrier), by_sums.kernel(by_rows.theta, barrier)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-9)
+    assert by_rows.kernel(by_rows.theta)[0] == pytest.approx(by_rows.oracle(by_rows.theta), rel=1e-12)
+    assert by_sums.kernel(np.append(-50.0, by_sums.theta[1:]))[0] == np.inf
+
+
 @pytest.mark.parametrize("i", range(len(KNOTS)))
 def test_spline_weights(i: int) -> None:
     """Of scipy's natural cubic spline, with first and second derivatives; straight outside."""
@@ -195,7 +233,7 @@ def test_spline_weights(i: int) -> None:
     d = dependence([i], [0], [GAUSSIAN], [1.0], [(0, 1)])
     spline = CubicSpline(knots, np.eye(knots.size), bc_type="natural")
     for alpha in np.concatenate([np.linspace(-4, 4, 41) + 0.003, knots]):
-        work = allocate_work(knots.size - 1, 2)
+        work = allocate_work(knots.size - 1, 1, 2)
         spline_weights(d, np.array([0.0, alpha]), work)
         inside = np.clip(alpha, knots[0], knots[-1])
         steep, bent = spline(inside, 1), spline(inside, 2) * (alpha == inside)
@@ -243,9 +281,7 @@ def test_minimum(kind: str, seed: int) -> None:
     theta, matrix = np.empty(start.size), np.empty((start.size, start.size))
     bounds = np.full(start.size, -np.inf), np.full(start.size, np.inf)
     problem = Problem(free, *bounds, 1e-12, 200)
-    value, status, at_limit = fit_once(
-        example.rows, example.d, problem, example.visits, example.centre, start, theta, matrix
-    )
+    value, status, at_limit = fit_once(example.observed, example.d, problem, example.centre, start, theta, matrix)
     assert (value, status, at_limit) == (state.numbers[VALUE], CONVERGED, 0)
     hessian = example.kernel(theta)[2][np.ix_(free, free)]
     np.testing.assert_allclose(matrix[np.ix_(free, free)] @ hessian, np.eye(free.size), atol=1e-8)

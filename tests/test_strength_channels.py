@@ -105,8 +105,8 @@ def test_several_features() -> None:
     x = RNG.normal(size=(50, 3))
     signal = Component("s", 1.0, signal=True, ratio=lambda x: np.exp(x[:, 0]), events=x)
     model = Model(Unbinned([signal, Component("b", 50.0, events=x)]))
-    assert model.simulated.rows.exposure.size == 101
-    np.testing.assert_allclose(model.data(x).rows.intensity[1:, 0], np.exp(x[:, 0]) / 50)
+    assert model.simulated.intensity.shape == (100, 2)
+    np.testing.assert_allclose(model.data(x).observed.events.intensity[0], np.exp(x[:, 0]) / 50)
 
 
 def test_bad_input() -> None:

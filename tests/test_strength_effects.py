@@ -71,7 +71,7 @@ def test_parameterised() -> None:
     model = Model(Unbinned([signal, Component("b", 5.0)]), [Nuisance("w", centre=0.08, width=0.01)])
     data = model.data(x)
     for width in (0.065, 0.085):
-        factors = model._factors(data.rows, model.theta(1.0, {"w": width}))[1:, 0]
+        factors = model._factors(data.observed.rows, model.theta(1.0, {"w": width}))[1:, 0]
         np.testing.assert_allclose(np.log(factors), log_density(x, width) - log_density(x, 0.08), rtol=0.05, atol=1e-3)
 
 

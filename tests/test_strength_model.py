@@ -33,10 +33,13 @@ def test_rows() -> None:
     np.testing.assert_array_equal(model.fixed.exposure, [1, 1])
     assert [extent for _, extent in model.extents] == [slice(0, 1), slice(1, 2)]
     data = model.data([BACKGROUND[:5], [7.0]])
-    np.testing.assert_array_equal(data.visits.n, [0, 7, 1, 1, 1, 1, 1])
-    np.testing.assert_array_equal(data.rows.exposure, [1, 1, 0, 0, 0, 0, 0])
-    np.testing.assert_allclose(data.rows.intensity[2:, 1], SOURCE.ratio(BACKGROUND[:5]) / 10)
-    np.testing.assert_allclose(data.rows.intensity[2:, 0], 1)
+    rows, visits, events = data.observed
+    np.testing.assert_array_equal(visits.n, [0, 7])
+    np.testing.assert_array_equal(rows.exposure, [1, 1])
+    np.testing.assert_array_equal(events.n, np.ones(5))
+    np.testing.assert_allclose(
+        events.intensity, [np.ones(5), SOURCE.ratio(BACKGROUND[:5]) / 10, np.zeros(5), np.zeros(5)]
+    )
     assert model.data(data) is data
     assert model.names == ("mu",)
 
@@ -114,22 +117,22 @@ def test_asimov() -> None:
         found = fit(model, data)
         assert found.mu == pytest.approx(1.3, abs=2e-2 if len(chosen) == 2 else 1e-6)  # weights are a finite sample
         assert found.values["p"] == pytest.approx(-0.1, abs=1e-2 if len(chosen) == 2 else 1e-6)
-    total = asimov(Model(unbinned()), 2.0).visits.n
-    assert total[0] == 0
-    assert total.sum() == pytest.approx(120)
+    observed = asimov(Model(unbinned()), 2.0).observed
+    assert observed.visits.n.tolist() == [0]
+    assert observed.events.n.sum() == pytest.approx(120)
 
 
 def test_one_channel_alone() -> None:
     """Data of one channel may come alone or as a list of one."""
     model = Model(Binned([Component("s", [1.0, 2.0], signal=True), Component("b", [3.0, 4.0])]))
     for observed in ([3, 5], (3, 5), np.array([3.0, 5.0]), [np.array([3, 5])], [[3, 5]]):
-        np.testing.assert_array_equal(model.data(observed).visits.n, [3, 5])
+        np.testing.assert_array_equal(model.data(observed).observed.visits.n, [3, 5])
     one = Model(counting(1, 2))
     for observed in ([3], [[3]], np.array([3])):
-        np.testing.assert_array_equal(one.data(observed).visits.n, [3])
+        np.testing.assert_array_equal(one.data(observed).observed.visits.n, [3])
     free = Model(unbinned())
     for observed in ([], [[]], np.empty(0)):
-        assert free.data(observed).visits.n.tolist() == [0]
+        assert free.data(observed).observed.events.size == 0
 
 
 def test_bad_input() -> None:

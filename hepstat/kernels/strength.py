@@ -7,7 +7,8 @@ exposure 0 is one event of an unbinned region. With lambda = sum over c of (inte
 
     -log L = sum over rows of exposure lambda - n log(lambda), and the auxiliary measurements
 
-so that counts, bins and events are one likelihood.
+so that counts, bins and events are one likelihood. Events that nuisances change all alike, by yields and not by shapes,
+need no rows: three kinds of sums over them are all that the likelihood and its derivatives depend on.
 """
 
 import math
@@ -17,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepstat.kernels.newton import BARRIER, State, begin, begin_next_stage, judge, propose
-from hepstat.kernels.options import borrowing, kernel, part
+from hepstat.kernels.options import borrowing, kernel, part, summing
+from hepstat.kernels.special import log
 
 __all__ = [
     "FREE",
     "GAUSSIAN",
     "POISSON",
     "Dependence",
+    "Events",
+    "Observed",
     "Problem",
     "Rows",
     "Visits",
@@ -39,6 +43,8 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 GAUSSIAN, POISSON, FREE = 0, 1, 2
+ONLY = np.int64(0)  # row of changes of yields; a literal would compile a copy
+BLOCK = 256  # events summed at a time
 
 
 class Rows(NamedTuple):
@@ -75,6 +81,8 @@ class Dependence(NamedTuple):
     knots : (all knots,)
     bend : (sum of n_knots^2,)
         Row by row for each spline: the second derivatives at its knots by the values there.
+    change : (1, components, weights)
+        Logarithm of the change of yields at the knots, which is that of all events without rows.
     constraint : (nuisances,) int64
         GAUSSIAN, POISSON or FREE.
     width : (nuisances,)
@@ -91,6 +99,7 @@ class Dependence(NamedTuple):
     spline_owner: Ints
     knots: Array
     bend: Array
+    change: Array
     constraint: Ints
     width: Array
 
@@ -102,8 +111,49 @@ class Visits(NamedTuple):
     n: Array
 
 
+class Events(NamedTuple):
+    """Events whose intensities the nuisances change all alike.
+
+    Attributes
+    ----------
+    intensity : (components, at least size)
+        At the nominal nuisances and strength 1; at least zero.
+    n : (at least size,)
+        How many times each was seen.
+    size : int
+        Number of events.
+    """
+
+    intensity: Array
+    n: Array
+    size: int
+
+
+class Observed(NamedTuple):
+    """A data set: visits to rows, and events for which rows are not needed."""
+
+    rows: Rows
+    visits: Visits
+    events: Events
+
+
 class Work(NamedTuple):
-    """Work space: spline weights and their derivatives, derivatives of a row, and of a component's exponent."""
+    """Work space.
+
+    Attributes
+    ----------
+    weight, weight1, weight2 : (weights,)
+        Spline weights and their derivatives.
+    slope, curve : (parameters,), (parameters, parameters)
+        Derivatives of a row.
+    d1, d2 : (parameters,)
+        Derivatives of a component's exponent.
+    factor, slopes : (components,), (components, parameters)
+        What intensities of events are multiplied with, and its derivatives.
+    single, double : (components,), (components, components)
+        Sums over events of n I_c / lambda and n I_c I_e / lambda^2.
+    density, per : (BLOCK,)
+    """
 
     weight: Array
     weight1: Array
@@ -112,6 +162,12 @@ class Work(NamedTuple):
     curve: Array
     d1: Array
     d2: Array
+    factor: Array
+    slopes: Array
+    single: Array
+    double: Array
+    density: Array
+    per: Array
 
 
 class Problem(NamedTuple):
@@ -125,7 +181,7 @@ class Problem(NamedTuple):
 
 
 @kernel
-def allocate_work(n_weights: int, n_parameters: int) -> Work:
+def allocate_work(n_weights: int, n_components: int, n_parameters: int) -> Work:
     """Return work space."""
     return Work(
         np.empty(n_weights),
@@ -135,6 +191,12 @@ def allocate_work(n_weights: int, n_parameters: int) -> Work:
         np.empty((n_parameters, n_parameters)),
         np.empty(n_parameters),
         np.empty(n_parameters),
+        np.empty(n_components),
+        np.empty((n_components, n_parameters)),
+        np.empty(n_components),
+        np.empty((n_components, n_components)),
+        np.empty(BLOCK),
+        np.empty(BLOCK),
     )
 
 
@@ -171,42 +233,40 @@ def spline_weights(d: Dependence, theta: Array, work: Work) -> None:
 
 
 @part
-def _row(rows: Rows, r: int, d: Dependence, mu: float, work: Work) -> float:
-    """Return lambda of row r; fill its slope and its curvature by all parameters (lower triangle)."""
-    slope, curve, d1, d2 = work.slope, work.curve, work.d1, work.d2
-    n_parameters = slope.shape[0]
-    for p in range(n_parameters):
-        slope[p] = 0.0
+def _begin_row(work: Work) -> None:
+    """Forget the slope and curvature of the last row."""
+    for p in range(work.slope.shape[0]):
+        work.slope[p] = 0.0
         for q in range(p + 1):
-            curve[p, q] = 0.0
-    total = 0.0
-    for c in range(d.intercept.shape[0]):
-        intensity = rows.intensity[r, c]
-        if intensity == 0.0:
+            work.curve[p, q] = 0.0
+
+
+@part
+def _add_component(change: Array, r: int, c: int, intensity: float, d: Dependence, mu: float, work: Work) -> float:
+    """Return what component c adds to lambda of row r; add its slope and curvature (lower triangle) by parameters."""
+    slope, curve, d1, d2 = work.slope, work.curve, work.d1, work.d2
+    exponent = 0.0
+    for p in range(1, slope.shape[0]):
+        d1[p] = d2[p] = 0.0
+    for m in range(work.weight.shape[0]):
+        f = change[r, c, m]
+        if f != 0.0:
+            p = 1 + d.owner[m]
+            exponent += work.weight[m] * f
+            d1[p] += work.weight1[m] * f
+            d2[p] += work.weight2[m] * f
+    if exponent != 0.0:
+        intensity *= math.exp(exponent)
+    total: float = (d.intercept[c] + d.slope[c] * mu) * intensity
+    slope[0] += d.slope[c] * intensity
+    for p in range(1, slope.shape[0]):
+        if d1[p] == 0.0 and d2[p] == 0.0:
             continue
-        exponent = 0.0
-        for p in range(1, n_parameters):
-            d1[p] = d2[p] = 0.0
-        for m in range(work.weight.shape[0]):
-            f = rows.change[r, c, m]
-            if f != 0.0:
-                p = 1 + d.owner[m]
-                exponent += work.weight[m] * f
-                d1[p] += work.weight1[m] * f
-                d2[p] += work.weight2[m] * f
-        if exponent != 0.0:
-            intensity *= math.exp(exponent)
-        part = (d.intercept[c] + d.slope[c] * mu) * intensity
-        total += part
-        slope[0] += d.slope[c] * intensity
-        for p in range(1, n_parameters):
-            if d1[p] == 0.0 and d2[p] == 0.0:
-                continue
-            slope[p] += part * d1[p]
-            curve[p, 0] += d.slope[c] * intensity * d1[p]
-            curve[p, p] += part * d2[p]
-            for q in range(1, p + 1):
-                curve[p, q] += part * d1[p] * d1[q]
+        slope[p] += total * d1[p]
+        curve[p, 0] += d.slope[c] * intensity * d1[p]
+        curve[p, p] += total * d2[p]
+        for q in range(1, p + 1):
+            curve[p, q] += total * d1[p] * d1[q]
     return total
 
 
@@ -229,10 +289,112 @@ def _add_auxiliary(d: Dependence, centre: Array, theta: Array, gradient: Array, 
     return value
 
 
+@part
+def _add_rows(rows: Rows, d: Dependence, visits: Visits, barrier: float, state: State, work: Work) -> float:
+    """Return the part of -log L of rows and add its derivatives (lower triangle)."""
+    theta, gradient, gauss, rest = state.trial, state.trial_gradient, state.trial_gauss, state.trial_rest
+    value, lost = 0.0, 0.0
+    for v in range(visits.row.shape[0]):
+        r = visits.row[v]
+        exposure = rows.exposure[r]
+        n = visits.n[v] + barrier * exposure
+        if n == 0.0 and exposure == 0.0:
+            continue
+        total = 0.0
+        _begin_row(work)
+        for c in range(d.intercept.shape[0]):
+            if rows.intensity[r, c] != 0.0:
+                total += _add_component(rows.change, r, c, rows.intensity[r, c], d, theta[0], work)
+        if total < 0.0 or (total == 0.0 and n > 0.0):
+            return np.inf
+        per = n / total if n > 0.0 else 0.0
+        # Kahan: events of equal density round in the same direction, which adds up to more than the last steps gain
+        term = exposure * total - (n * math.log(total) if n > 0.0 else 0.0) - lost
+        longer = value + term
+        lost = (longer - value) - term
+        value = longer
+        for p in range(theta.shape[0]):
+            slope = work.slope[p]
+            gradient[p] += (exposure - per) * slope
+            for q in range(p + 1):
+                if n > 0.0:
+                    gauss[p, q] += per * slope * work.slope[q] / total
+                rest[p, q] += (exposure - per) * work.curve[p, q]
+    return value
+
+
+@summing
+def _block_sums(events: Events, low: int, m: int, work: Work) -> tuple[float, float]:
+    """Return the sum of n log(lambda) and the least lambda of m events from `low` on; add their sums."""
+    density, per = work.density, work.per
+    intensity, factor, single, double = events.intensity, work.factor, work.single, work.double
+    for i in range(m):
+        density[i] = factor[0] * intensity[0, low + i]
+    for c in range(1, factor.shape[0]):
+        for i in range(m):
+            density[i] += factor[c] * intensity[c, low + i]
+    least, total = np.inf, 0.0
+    for i in range(m):
+        least = min(least, density[i])
+    for i in range(m):
+        total += events.n[low + i] * log(density[i])
+        per[i] = 1.0 / density[i]
+        density[i] = events.n[low + i] * per[i]
+    for c in range(factor.shape[0]):
+        first = 0.0
+        for i in range(m):
+            first += density[i] * intensity[c, low + i]
+        single[c] += first
+        for e in range(c + 1):
+            second = 0.0
+            for i in range(m):
+                second += density[i] * per[i] * intensity[c, low + i] * intensity[e, low + i]
+            double[c, e] += second
+    return total, least
+
+
+@part
+def _add_events(events: Events, d: Dependence, state: State, work: Work) -> float:
+    """Return the part of -log L of events and add its derivatives (lower triangle), from few sums over them."""
+    theta, gradient, gauss, rest = state.trial, state.trial_gradient, state.trial_gauss, state.trial_rest
+    n_components, n_parameters = d.intercept.shape[0], theta.shape[0]
+    for c in range(n_components):
+        work.factor[c] = d.intercept[c] + d.slope[c] * theta[0]
+        exponent = 0.0
+        for m in range(work.weight.shape[0]):
+            exponent += work.weight[m] * d.change[0, c, m]
+        work.factor[c] *= math.exp(exponent)
+        work.single[c] = 0.0
+        for e in range(n_components):
+            work.double[c, e] = 0.0
+    value, lost = 0.0, 0.0
+    for low in range(0, events.size, BLOCK):
+        total, least = _block_sums(events, low, min(BLOCK, events.size - low), work)
+        if not least > 0.0:
+            return np.inf
+        term = -total - lost
+        longer = value + term
+        lost = (longer - value) - term
+        value = longer
+    for c in range(n_components):
+        _begin_row(work)
+        _add_component(d.change, ONLY, c, 1.0, d, theta[0], work)
+        for p in range(n_parameters):
+            work.slopes[c, p] = work.slope[p]
+            gradient[p] -= work.single[c] * work.slope[p]
+            for q in range(p + 1):
+                rest[p, q] -= work.single[c] * work.curve[p, q]
+        for e in range(c + 1):
+            both = work.double[c, e] * (0.5 if e == c else 1.0)
+            for p in range(n_parameters):
+                for q in range(p + 1):
+                    products = work.slopes[c, p] * work.slopes[e, q] + work.slopes[e, p] * work.slopes[c, q]
+                    gauss[p, q] += both * products
+    return value
+
+
 @borrowing
-def evaluate(
-    rows: Rows, d: Dependence, visits: Visits, centre: Array, barrier: float, state: State, work: Work
-) -> float:
+def evaluate(observed: Observed, d: Dependence, centre: Array, barrier: float, state: State, work: Work) -> float:
     """Return -log L at the trial point of the state and fill its trial derivatives; inf where an intensity is negative.
 
     Parameters
@@ -249,29 +411,10 @@ def evaluate(
         for q in range(n_parameters):
             gauss[p, q] = rest[p, q] = 0.0
     spline_weights(d, theta, work)
-    value, lost = _add_auxiliary(d, centre, theta, gradient, gauss), 0.0
-    for v in range(visits.row.shape[0]):
-        r = visits.row[v]
-        exposure = rows.exposure[r]
-        n = visits.n[v] + barrier * exposure
-        if n == 0.0 and exposure == 0.0:
-            continue
-        total = _row(rows, r, d, theta[0], work)
-        if total < 0.0 or (total == 0.0 and n > 0.0):
-            return np.inf
-        per = n / total if n > 0.0 else 0.0
-        # Kahan: events of equal density round in the same direction, which adds up to more than the last steps gain
-        term = exposure * total - (n * math.log(total) if n > 0.0 else 0.0) - lost
-        longer = value + term
-        lost = (longer - value) - term
-        value = longer
-        for p in range(n_parameters):
-            slope = work.slope[p]
-            gradient[p] += (exposure - per) * slope
-            for q in range(p + 1):
-                if n > 0.0:
-                    gauss[p, q] += per * slope * work.slope[q] / total
-                rest[p, q] += (exposure - per) * work.curve[p, q]
+    value = _add_auxiliary(d, centre, theta, gradient, gauss)
+    value += _add_rows(observed.rows, d, observed.visits, barrier, state, work)
+    if observed.events.size > 0 and value < np.inf:
+        value += _add_events(observed.events, d, state, work)
     for p in range(n_parameters):
         for q in range(p):
             gauss[q, p], rest[q, p] = gauss[p, q], rest[p, q]
@@ -280,12 +423,12 @@ def evaluate(
 
 @borrowing
 def minimise(
-    rows: Rows, d: Dependence, problem: Problem, visits: Visits, centre: Array, start: Array, state: State, work: Work
+    observed: Observed, d: Dependence, problem: Problem, centre: Array, start: Array, state: State, work: Work
 ) -> None:
     """Minimise -log L over the free parameters from `start` (parameters,): the state then holds point and value."""
     begin(state, start, 0)
     while True:
-        value = evaluate(rows, d, visits, centre, state.numbers[BARRIER], state, work)
+        value = evaluate(observed, d, centre, state.numbers[BARRIER], state, work)
         judge(state, value, problem.max_evaluations)
         if propose(state, problem.free, problem.lower, problem.upper, problem.tolerance):
             continue
@@ -296,7 +439,7 @@ def minimise(
 @kernel
 def row_factors(rows: Rows, d: Dependence, theta: Array, out: Array) -> None:
     """Fill out (rows, components) with what the nuisances multiply intensities with."""
-    work = allocate_work(d.owner.shape[0], theta.shape[0])
+    work = allocate_work(d.owner.shape[0], d.intercept.shape[0], theta.shape[0])
     spline_weights(d, theta, work)
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):

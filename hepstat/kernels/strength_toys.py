@@ -15,6 +15,8 @@ from hepstat.kernels.strength import (
     GAUSSIAN,
     POISSON,
     Dependence,
+    Events,
+    Observed,
     Problem,
     Rows,
     Visits,
@@ -37,7 +39,11 @@ class Pools(NamedTuple):
     start : (pools + 1,) int64
         Where each pool starts in the arrays below.
     row : (events,) int64
-        Row of each event.
+        Row of each event, or its place in `intensity`.
+    plain : (pools,) bool
+        Whether events of the pool need no rows.
+    intensity : (plain events, components)
+        Of these.
     threshold, alias : (events,)
         Of :mod:`hepstat.kernels.draws.pool`, with the weights that the truth gives.
     mean : (pools,)
@@ -51,6 +57,8 @@ class Pools(NamedTuple):
 
     start: Ints
     row: Ints
+    plain: NDArray[np.bool_]
+    intensity: Array
     threshold: Array
     alias: Ints
     mean: Array
@@ -118,16 +126,29 @@ def _throw_numbers(state: State, source: Source, numbers: Ints, counts: Array) -
 
 
 @borrowing
-def _throw_events(state: State, pools: Pools, numbers: Ints, first: int, row: Ints, n: Array) -> None:
-    """Fill row and n from entry `first` on with the events of all pools."""
-    at = first
+def _throw_events(
+    state: State, pools: Pools, numbers: Ints, first: int, row: Ints, n: Array, intensity: Array, seen: Array
+) -> tuple[int, int]:
+    """Fill row and n from entry `first` on with events of all pools, those without rows into intensity and seen.
+
+    Return how many there are of each kind.
+    """
+    at, plain = first, 0
     for p in range(numbers.shape[0]):
         low, high = pools.start[p], pools.start[p + 1]
         threshold, alias = pools.threshold[low:high], pools.alias[low:high]
         for _ in range(numbers[p]):
-            row[at] = pools.row[low + draw_index(state, threshold, alias)]
-            n[at] = 1.0
-            at += 1
+            place = pools.row[low + draw_index(state, threshold, alias)]
+            if pools.plain[p]:
+                for c in range(intensity.shape[0]):
+                    intensity[c, plain] = pools.intensity[place, c]
+                seen[plain] = 1.0
+                plain += 1
+            else:
+                row[at] = place
+                n[at] = 1.0
+                at += 1
+    return at - first, plain
 
 
 @borrowing
@@ -144,10 +165,10 @@ def _throw_auxiliary(state: State, d: Dependence, theta: Array, centre: Array) -
 
 @borrowing
 def _fit(
-    rows: Rows, d: Dependence, problem: Problem, visits: Visits, centre: Array, start: Array, state: Newton, work: Work
+    observed: Observed, d: Dependence, problem: Problem, centre: Array, start: Array, state: Newton, work: Work
 ) -> int:
     """Minimise and return 0, or the status if that failed."""
-    minimise(rows, d, problem, visits, centre, start, state, work)
+    minimise(observed, d, problem, centre, start, state, work)
     status = state.codes[STATUS]
     return 0 if status in (CONVERGED, AT_EDGE) else status
 
@@ -181,50 +202,47 @@ def throw_strength_toys(
         Number of the first toy.
     records : Records, out
     """
-    n_parameters, n_fixed = source.theta.shape[0], source.row.shape[0]
+    n_parameters, n_fixed, n_components = source.theta.shape[0], source.row.shape[0], d.intercept.shape[0]
     stream, numbers = np.empty(STATE_SIZE, np.uint64), np.empty(source.pools.mean.shape[0], np.int64)
-    work, centre, start = allocate_work(d.owner.shape[0], n_parameters), np.empty(n_parameters - 1), source.theta.copy()
+    work, centre = allocate_work(d.owner.shape[0], n_components, n_parameters), np.empty(n_parameters - 1)
+    start = source.theta.copy()
     best = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
     conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
-    room = n_fixed + int(source.pools.mean.sum()) + 1024
-    row, n = np.empty(room, np.int64), np.empty(room)
+    room = int(source.pools.mean.sum()) + 1024
+    row, n = np.empty(n_fixed + room, np.int64), np.empty(n_fixed + room)
     row[:n_fixed] = source.row
+    intensity, seen = np.empty((n_components, room)), np.empty(room)
     for toy in range(records.status.shape[0]):
         seek(stream, key0, key1, np.uint64(first + toy))
-        events = _throw_numbers(stream, source, numbers, n[:n_fixed])
-        if n_fixed + events > row.shape[0]:
-            row, n = np.concatenate((row, np.empty(events, np.int64))), np.concatenate((n, np.empty(events)))
-        _throw_events(stream, source.pools, numbers, n_fixed, row, n)
+        n_events = _throw_numbers(stream, source, numbers, n[:n_fixed])
+        if n_events > seen.shape[0]:
+            row, n = np.concatenate((row, np.empty(n_events, np.int64))), np.concatenate((n, np.empty(n_events)))
+            intensity, seen = np.empty((n_components, n_events)), np.empty(n_events)
+        shaped, plain = _throw_events(stream, source.pools, numbers, n_fixed, row, n, intensity, seen)
         _throw_auxiliary(stream, d, source.theta, centre)
-        visits = Visits(row[: n_fixed + events], n[: n_fixed + events])
+        visits = Visits(row[: n_fixed + shaped], n[: n_fixed + shaped])
+        observed = Observed(rows, visits, Events(intensity, seen, plain))
         start[0] = min(max(source.theta[0], problem.lower[0]), problem.upper[0])
         start[1:] = source.theta[1:]
-        status = _fit(rows, d, problem, visits, centre, start, best, work)
+        status = _fit(observed, d, problem, centre, start, best, work)
         records.theta[toy] = best.theta
         records.nll_best[toy] = best.numbers[VALUE]
         start[:] = best.theta
         start[0] = mu_test
-        at_test = _fit(rows, d, conditional, visits, centre, start, held, work)
+        at_test = _fit(observed, d, conditional, centre, start, held, work)
         records.nll_test[toy] = held.numbers[VALUE]
         start[:] = best.theta
         start[0] = 0.0
-        at_zero = _fit(rows, d, conditional, visits, centre, start, held, work)
+        at_zero = _fit(observed, d, conditional, centre, start, held, work)
         records.nll_zero[toy] = held.numbers[VALUE]
         records.status[toy] = status if status != 0 else at_test if at_test != 0 else at_zero
-        records.n_events[toy] = events + int(n[:n_fixed].sum())
+        records.n_events[toy] = n_events + int(n[:n_fixed].sum())
 
 
 @kernel
 def fit_once(
-    rows: Rows,
-    d: Dependence,
-    problem: Problem,
-    visits: Visits,
-    centre: Array,
-    start: Array,
-    theta: Array,
-    matrix: Array,
+    observed: Observed, d: Dependence, problem: Problem, centre: Array, start: Array, theta: Array, matrix: Array
 ) -> tuple[float, int, int]:
     """Fit one data set; return -log L, status and parameters at limits, a bit each.
 
@@ -237,8 +255,8 @@ def fit_once(
         Their covariance, see :func:`hepstat.kernels.newton.covariance`.
     """
     state = allocate_state(theta.shape[0], problem.free.shape[0])
-    work = allocate_work(d.owner.shape[0], theta.shape[0])
-    minimise(rows, d, problem, visits, centre, start, state, work)
+    work = allocate_work(d.owner.shape[0], d.intercept.shape[0], theta.shape[0])
+    minimise(observed, d, problem, centre, start, state, work)
     theta[:] = state.theta
     at_limit = covariance(state, problem.free, problem.lower, problem.upper, matrix)
     return state.numbers[VALUE], state.codes[STATUS], at_limit

@@ -159,6 +159,11 @@ class Unbinned:
             scaled = tuple(replace(c, expected=float(total)) for c in components)
             object.__setattr__(self, "components", scaled)
 
+    @property
+    def shaped(self) -> bool:
+        """Whether nuisances change the densities of events, and not only yields."""
+        return any(effect.shape is not None for c in self.components for effect in c.effects.values())  # type: ignore[union-attr]
+
     def binned(self, observable: Callable[[Any], Any], edges: ArrayLike, *, name: str | None = None) -> Binned:
         """Return the channel as counts in bins of any observable, from simulated events.
 

@@ -15,7 +15,7 @@ from hepstat.errors import FitError, InputError
 from hepstat.infer.significance import p_to_z
 from hepstat.infer.statistics import statistic as statistic_from
 from hepstat.kernels.newton import AT_EDGE, CONVERGED
-from hepstat.kernels.strength import Problem, Visits
+from hepstat.kernels.strength import Problem
 from hepstat.kernels.strength_toys import fit_once
 from hepstat.record import Record
 from hepstat.strength.model import Data, Model
@@ -104,9 +104,7 @@ def fit_data(model: Model, data: Data, mu: float | None = None, start: Floats | 
         begin[0] = held
     problem = problem_of(model)._replace(free=np.arange(first, begin.size))
     theta, matrix = np.empty_like(begin), np.empty((begin.size, begin.size))
-    value, status, at_limit = fit_once(
-        data.rows, model.dependence, problem, data.visits, data.centre, begin, theta, matrix
-    )
+    value, status, at_limit = fit_once(data.observed, model.dependence, problem, data.centre, begin, theta, matrix)
     if status not in (CONVERGED, AT_EDGE):
         where = "" if held is None else f" at mu = {held:g}"
         raise FitError(
@@ -159,18 +157,7 @@ def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None
     nuisances : mapping of str to float, optional
         True values; nominal by default.
     """
-    return asimov_at(model, model.theta(mu, nuisances))
-
-
-def asimov_at(model: Model, theta: Floats) -> Data:
-    """Return the data expected at parameters (1 + nuisances,)."""
-    bins = np.concatenate([np.full(extent.stop - extent.start, hasattr(c, "n_bins")) for c, extent in model.extents])
-    n_fixed = np.where(bins, model.expected(theta).sum(axis=1), 0.0)
-    centre = model.expected_centre(theta)
-    if bins.all():
-        return Data(model.fixed, Visits(np.arange(n_fixed.size), n_fixed), centre)
-    n = np.concatenate([n_fixed, *model.weights_at(theta)])
-    return Data(model.simulated.rows, Visits(np.arange(n.size), n), centre)
+    return model.asimov(model.theta(mu, nuisances))
 
 
 def profile(model: Model, observed: Any, mu: ArrayLike, *, auxiliary: Mapping[str, float] | None = None) -> Floats:

@@ -12,12 +12,12 @@ import numpy as np
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import InputError
 from hepstat.kernels import strength as kernels
-from hepstat.kernels.strength import Dependence, Rows, Visits
+from hepstat.kernels.strength import Dependence, Events, Observed, Rows, Visits
 from hepstat.strength.channels import Binned, Channel, Component, Unbinned
 from hepstat.strength.effects import Effect, Nuisance, bend_matrix
 from hepstat.types import Floats
 
-__all__ = ["Data", "Model", "Simulated"]
+__all__ = ["Data", "Model", "Pool", "Simulated"]
 
 _INSIDE = 1.0 - 1e-14  # of the bounds of mu, where rounding must not make an intensity negative
 _CONSTRAINTS = {"gaussian": kernels.GAUSSIAN, "poisson": kernels.POISSON, "free": kernels.FREE}
@@ -29,33 +29,53 @@ class Data:
 
     Attributes
     ----------
-    rows : Rows
-    visits : Visits
+    observed : Observed
+        Rows, how often each was seen, and events that need no rows.
     centre : ndarray, (nuisances,)
         Results of the auxiliary measurements; counts of Poisson ones.
     """
 
-    rows: Rows
-    visits: Visits
+    observed: Observed
     centre: Floats
 
 
 @dataclass(frozen=True, eq=False)
+class Pool:
+    """Where the simulated events of a component of an unbinned channel are.
+
+    Attributes
+    ----------
+    channel : Unbinned
+    component : Component
+    number : int
+        Of the component in the model.
+    start, stop : int
+        Among the rows of the simulation, or among its events without rows if the channel is not `shaped`.
+    """
+
+    channel: Unbinned
+    component: Component
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
 class Simulated:
-    """Rows of all simulated events behind those that every data set has.
+    """All simulated events.
 
     Attributes
     ----------
     rows : Rows
-    pools : tuple of (int, int)
-        Where the events of each component of each unbinned channel start and stop.
-    owners : tuple of (Unbinned, Component)
-        Whose they are.
+        Those that every data set has, followed by those of events whose shapes depend on nuisances.
+    intensity : ndarray, (events, components)
+        Of the other events.
+    pools : tuple of Pool
     """
 
     rows: Rows
-    pools: tuple[tuple[int, int], ...]
-    owners: tuple[tuple[Unbinned, Component], ...]
+    intensity: Floats
+    pools: tuple[Pool, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +155,10 @@ class Model:
         knots = np.array([value for _, values, _ in sets for value in values], dtype=np.float64)
         bends = [bend_matrix(np.array(values)).reshape(-1) for _, values, _ in sets]
         strength = [self._strength(channel, c) for channel, c in self._components]
+        change = self._empty(1, 0.0).change
+        for c, (channel, _) in enumerate(self._components):
+            if isinstance(channel, Unbinned):
+                self._fill_factors(change, c)
         return Dependence(
             intercept=np.array([a for a, _ in strength]),
             slope=np.array([b for _, b in strength]),
@@ -145,6 +169,7 @@ class Model:
             spline_owner=np.array([k for k, _, _ in sets], dtype=np.int64),
             knots=knots,
             bend=np.concatenate([np.empty(0), *bends]),
+            change=change,
             constraint=np.array([_CONSTRAINTS[n.constraint] for n in self.nuisances], dtype=np.int64),
             width=np.array([n.width for n in self.nuisances], dtype=np.float64),
         )
@@ -167,53 +192,59 @@ class Model:
         return effect, slice(first, first + len(knots) - 1)
 
     def _empty(self, n: int, exposure: float) -> Rows:
-        n_components, n_weights = len(self._components), self.dependence.owner.size
+        n_components, n_weights = len(self._components), sum(len(knots) - 1 for _, knots, _ in self._knot_sets)
         return Rows(np.zeros((n, n_components)), np.zeros((n, n_components, n_weights)), np.full(n, exposure))
 
     def _numbers(self, channel: Channel) -> list[int]:
         return [c for c, (owner, _) in enumerate(self._components) if owner is channel]
 
-    def _fill_factors(self, rows: Rows, c: int) -> None:
-        """Write the logarithms of the factors of component c, the same for all rows or one for each bin."""
+    def _fill_factors(self, change: Floats, c: int) -> None:
+        """Write the logarithms of the factors of component c into change (rows, components, weights)."""
         for k, knots, place in self._knot_sets:
             found = self._columns(c, knots, k)
             if found is not None and found[0].factors is not None:
                 table = np.log(np.delete(np.asarray(found[0].factors), place, axis=0))
-                if table.ndim == 2 and table.shape[1] != len(rows.intensity):
+                if table.ndim == 2 and table.shape[1] != len(change):
                     name, problem = self.nuisances[k].name, f"has factors of {table.shape[1]} bins"
-                    raise InputError(f"effect of {name}", problem, f"Pass {len(rows.intensity)}")
-                rows.change[:, c, found[1]] = table.T if table.ndim == 2 else table
+                    raise InputError(f"effect of {name}", problem, f"Pass {len(change)}")
+                change[:, c, found[1]] = table.T if table.ndim == 2 else table
 
     def _fixed_rows(self, channel: Channel) -> Rows:
         """Return the rows that every data set has: bins, or the total of an unbinned channel."""
         rows = self._empty(channel.n_bins if isinstance(channel, Binned) else 1, 1.0)
         for c in self._numbers(channel):
             rows.intensity[:, c] = self._components[c][1].expected
-            self._fill_factors(rows, c)
+            self._fill_factors(rows.change, c)
         return rows
 
-    def event_rows(self, channel: Unbinned, x: Any) -> Rows:
-        """Return the rows of events of an unbinned channel: intensities over that of the reference.
+    def intensities(self, channel: Unbinned, x: Any) -> Floats:
+        """Return the intensities (n, components) of events of an unbinned channel, over that of the reference.
 
         Raises
         ------
         InputError
-            If a ratio is negative or not finite, or functions return other shapes.
+            If a ratio is negative or not finite, or has another shape.
         """
         reference = next(float(c.expected) for c in channel.components if c.ratio is None)  # type: ignore[arg-type]
-        n = len(x)
-        rows = self._empty(n, 0.0)
+        found = np.zeros((len(x), len(self._components)))
         for c in self._numbers(channel):
             component = self._components[c][1]
-            rows.intensity[:, c] = float(component.expected) / reference  # type: ignore[arg-type]
+            found[:, c] = float(component.expected) / reference  # type: ignore[arg-type]
             if component.ratio is not None:
-                rows.intensity[:, c] *= _per_event(component.ratio(x), n, f"ratio of {component.name}", positive=True)
-            self._fill_factors(rows, c)
+                found[:, c] *= _per_event(component.ratio(x), len(x), f"ratio of {component.name}", positive=True)
+        return found
+
+    def event_rows(self, channel: Unbinned, x: Any) -> Rows:
+        """Return the rows of events of a channel whose shapes depend on nuisances; raises as :meth:`intensities`."""
+        rows = self._empty(len(x), 0.0)._replace(intensity=self.intensities(channel, x))
+        for c in self._numbers(channel):
+            component = self._components[c][1]
+            self._fill_factors(rows.change, c)
             for k, knots, place in self._knot_sets:
                 found = self._columns(c, knots, k)
                 if found is not None and found[0].shape is not None:
                     name = f"effect of {self.nuisances[k].name} on {component.name}"
-                    table = _per_event(found[0].shape(x), n, name, columns=len(knots))
+                    table = _per_event(found[0].shape(x), len(x), name, columns=len(knots))
                     rows.change[:, c, found[1]] += np.delete(table, place, axis=1)
         return rows
 
@@ -257,7 +288,7 @@ class Model:
                 "observed", f"has {len(parts)} entries", f"Pass one for each of {len(self.channels)} channels"
             )
         fixed_n = np.zeros(len(self.fixed.exposure))
-        rows = [self.fixed]
+        rows, plain = [self.fixed], []
         for (channel, extent), part in zip(self.extents, parts, strict=True):
             if isinstance(channel, Binned):
                 counts = finite_array(part, f"observed in {channel.name}", ndim=1)
@@ -270,10 +301,17 @@ class Model:
                 if channel.n_total is not None and len(events) != channel.n_total:
                     problem = f"has {len(events)} events"
                     raise InputError(f"observed in {channel.name}", problem, f"Pass n_total = {channel.n_total}")
-                rows.append(self.event_rows(channel, events))
-        stacked = _stacked(rows)
+                if channel.shaped:
+                    rows.append(self.event_rows(channel, events))
+                else:
+                    plain.append(self.intensities(channel, events))
+        stacked, intensity = _stacked(rows), self._plain(plain)
         n = np.concatenate([fixed_n, np.ones(len(stacked.exposure) - fixed_n.size)])
-        return Data(stacked, Visits(np.arange(n.size), n), self._centre(auxiliary))
+        return Data(_observed(stacked, n, intensity, np.ones(len(intensity))), self._centre(auxiliary))
+
+    def _plain(self, parts: Sequence[Floats]) -> Floats:
+        """Return the intensities (n, components) of events without rows."""
+        return np.concatenate([np.empty((0, len(self._components))), *parts])
 
     def _centre(self, auxiliary: Mapping[str, float] | None) -> Floats:
         """Return the results of the auxiliary measurements (nuisances,)."""
@@ -317,16 +355,20 @@ class Model:
         InputError
             If a component of an unbinned channel has none.
         """
-        rows, pools, owners, at = [self.fixed], [], [], len(self.fixed.exposure)
-        for channel in self.channels:
-            for component in channel.components if isinstance(channel, Unbinned) else ():
-                if component.events is None:
-                    raise InputError(f"events of {component.name}", "are missing", "Pass simulated events")
-                rows.append(self.event_rows(channel, component.events))  # type: ignore[arg-type]
-                pools.append((at, at + len(rows[-1].exposure)))
-                owners.append((channel, component))
-                at = pools[-1][1]
-        return Simulated(_stacked(rows), tuple(pools), tuple(owners))  # type: ignore[arg-type]
+        rows, plain, pools, at = [self.fixed], [], [], {True: len(self.fixed.exposure), False: 0}
+        for c, (channel, component) in enumerate(self._components):
+            if not isinstance(channel, Unbinned):
+                continue
+            if component.events is None:
+                raise InputError(f"events of {component.name}", "are missing", "Pass simulated events")
+            if channel.shaped:
+                rows.append(self.event_rows(channel, component.events))
+            else:
+                plain.append(self.intensities(channel, component.events))
+            stop = at[channel.shaped] + len(component.events)  # type: ignore[arg-type]
+            pools.append(Pool(channel, component, c, at[channel.shaped], stop))
+            at[channel.shaped] = stop
+        return Simulated(_stacked(rows), self._plain(plain), tuple(pools))
 
     @cached_property
     def bounds(self) -> tuple[Floats, Floats]:
@@ -345,8 +387,10 @@ class Model:
 
     def _default_mu_bounds(self) -> tuple[float, float]:
         has_events = all(c.events is not None for channel, c in self._components if isinstance(channel, Unbinned))
-        rows = self.simulated.rows if has_events else self.fixed
-        background, signal = rows.intensity @ self.dependence.intercept, rows.intensity @ self.dependence.slope
+        intensity = self.fixed.intensity
+        if has_events:
+            intensity = np.concatenate([self.simulated.rows.intensity, self.simulated.intensity])
+        background, signal = intensity @ self.dependence.intercept, intensity @ self.dependence.slope
         low = np.max(-background[signal > 0] / signal[signal > 0], initial=-np.inf)
         high = np.min(-background[signal < 0] / signal[signal < 0], initial=np.inf)
         return float(low) * _INSIDE, float(high) * _INSIDE
@@ -360,18 +404,36 @@ class Model:
         """Return the events that each simulated one stands for, pool by pool, at these parameters."""
         expected, factors, found = self.expected(theta), self._factors(self.simulated.rows, theta), []
         totals = {id(channel): expected[extent][0] for channel, extent in self.extents}
-        numbers = [c for c, (channel, _) in enumerate(self._components) if isinstance(channel, Unbinned)]
-        for c, (low, high), (channel, component) in zip(
-            numbers, self.simulated.pools, self.simulated.owners, strict=True
-        ):
-            shares = np.asarray(component.weights) * factors[low:high, c]
-            found.append(shares / shares.sum() * totals[id(channel)][c])
+        for pool in self.simulated.pools:
+            shares = np.asarray(pool.component.weights)
+            if pool.channel.shaped:
+                shares = shares * factors[pool.start : pool.stop, pool.number]
+            found.append(shares / shares.sum() * totals[id(pool.channel)][pool.number])
         return found
+
+    def expected_contents(self, theta: Floats) -> Floats:
+        """Return the expected contents (fixed rows,) of bins, 0 for unbinned channels."""
+        bins = np.concatenate([np.full(part.stop - part.start, isinstance(c, Binned)) for c, part in self.extents])
+        return np.where(bins, self.expected(theta).sum(axis=1), 0.0)
+
+    def asimov(self, theta: Floats) -> Data:
+        """Return the data expected at parameters (1 + nuisances,), without fluctuations."""
+        fixed_n, centre = self.expected_contents(theta), self.expected_centre(theta)
+        pools = list(zip(self.simulated.pools, self.weights_at(theta), strict=True))
+        shaped, plain = ([w for pool, w in pools if pool.channel.shaped is kind] for kind in (True, False))
+        n, seen = np.concatenate([fixed_n, *shaped]), np.concatenate([np.empty(0), *plain])
+        return Data(_observed(self.simulated.rows, n, self.simulated.intensity, seen), centre)
 
     def _factors(self, rows: Rows, theta: Floats) -> Floats:
         out = np.empty_like(rows.intensity)
         kernels.row_factors(rows, self.dependence, theta, out)
         return out
+
+
+def _observed(rows: Rows, n: Floats, intensity: Floats, seen: Floats) -> Observed:
+    """Return n (rows,) events in rows, and others of intensity (events, components) seen so many times (events,)."""
+    events = Events(np.ascontiguousarray(intensity.T), seen, len(seen))
+    return Observed(rows, Visits(np.arange(n.size), n), events)
 
 
 def _is_one_of_one(observed: Any) -> bool:

@@ -55,7 +55,7 @@ class PyhfModel:
         """
         data = self.model.data(observed, auxiliary)
         counts = np.zeros(len(self.model.fixed.exposure))
-        np.add.at(counts, data.visits.row, data.visits.n)
+        np.add.at(counts, data.observed.visits.row, data.observed.visits.n)
         channels = {channel.name: counts[extent] for channel, extent in self.model.extents}
         sets = {name: self.pyhf.config.param_set(name) for name in self.pyhf.config.auxdata_order}
         measured = {name: np.array(one.auxdata, dtype=np.float64) for name, one in sets.items()}

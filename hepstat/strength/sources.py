@@ -336,6 +336,8 @@ def effective_size(weights: Floats) -> float:
 
 def warn_if_small(name: str, n: float, weights: Floats) -> None:
     """Warn if a simulated sample is too small for toys of n events."""
+    if n == 0:
+        return
     size = effective_size(weights)
     shift = np.sqrt(n / size)
     if shift > _SMALL:

@@ -16,13 +16,12 @@ from hepstat.kernels.draws.pool import alias_table
 from hepstat.kernels.newton import CONVERGED
 from hepstat.kernels.strength_toys import Pools, Records, Source, throw_strength_toys
 from hepstat.seeds import Key
-from hepstat.strength.channels import Binned
 from hepstat.strength.fitting import problem_of
 from hepstat.strength.model import Model
 from hepstat.strength.sources import warn_if_small
 from hepstat.toys.study import PreparedStudy
 from hepstat.toys.table import ToyTable
-from hepstat.types import Floats
+from hepstat.types import Floats, Ints
 
 __all__ = ["StrengthToys", "statistics_of"]
 
@@ -77,16 +76,12 @@ class StrengthToys(PreparedStudy):
         self.theta = model.theta(mu, nuisances)
         if (model.expected(self.theta).sum(axis=1) < 0).any():
             raise InputError("mu", f"is {mu:g}, with negative expectations", "Throw where events can be expected")
-        for weights, (_, component) in zip(self._weights, model.simulated.owners, strict=True) if self._pooled else ():
-            warn_if_small(component.name, float(weights.sum()), np.asarray(component.weights))
-
-    @property
-    def _pooled(self) -> bool:
-        return any(not isinstance(channel, Binned) for channel in self.model.channels)
+        for weights, pool in zip(self._weights, model.simulated.pools, strict=True):
+            warn_if_small(pool.component.name, float(weights.sum()), weights)
 
     @cached_property
     def _weights(self) -> list[Floats]:
-        return self.model.weights_at(self.theta) if self._pooled else []
+        return self.model.weights_at(self.theta)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -96,48 +91,42 @@ class StrengthToys(PreparedStudy):
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types."""
-        rows, d, problem = self._rows, self.model.dependence, problem_of(self.model)
-        pools = self._source.pools
+        rows, d, problem = self.model.simulated.rows, self.model.dependence, problem_of(self.model)
+        source, pools = self._source[:2], self._source.pools
         return {
             "name": type(self).__name__,
             "parameters": list(self.model.names),
             "theta": self.theta.tolist(),
             "mu_test": self.mu_test,
-            "numbers": numbers_digest(*rows, *d, problem.lower, problem.upper, *self._source[:2], *pools),
+            "numbers": numbers_digest(*rows, *d, problem.lower, problem.upper, *source, *pools),
         }
 
     @cached_property
-    def _rows(self) -> Any:
-        return self.model.simulated.rows if self._pooled else self.model.fixed
-
-    @cached_property
     def _source(self) -> Source:
-        bins = np.concatenate(
-            [np.full(part.stop - part.start, isinstance(c, Binned)) for c, part in self.model.extents]
-        )
-        means = np.where(bins, self.model.expected(self.theta).sum(axis=1), 0.0)
-        return Source(np.arange(means.size), means, self._pools(), self.theta)
+        contents = self.model.expected_contents(self.theta)
+        return Source(np.arange(contents.size), contents, self._pools(), self.theta)
 
     def _pools(self) -> Pools:
-        sizes = [weights.size for weights in self._weights]
-        n = sum(sizes)
-        threshold, alias, start = np.empty(n), np.empty(n, np.int64), np.cumsum([0, *sizes])
-        row = np.arange(n) + len(self.model.fixed.exposure)
-        means = np.array([weights.sum() for weights in self._weights])
-        total, share = np.full(len(sizes), -1), np.ones(len(sizes))
-        for p, weights in enumerate(self._weights):
-            part = slice(start[p], start[p + 1])
-            if weights.sum() > 0:
-                alias_table(weights, threshold[part], alias[part])
-            else:  # never drawn from
-                threshold[part], alias[part] = 1.0, 0
-            channel = self.model.simulated.owners[p][0]
-            members = [q for q, (other, _) in enumerate(self.model.simulated.owners) if other is channel]
-            if channel.n_total is not None:
-                total[p] = channel.n_total if p == members[0] else -2
-                left = means[[q for q in members if q >= p]].sum()
-                share[p] = 1.0 if p == members[-1] else means[p] / left
-        return Pools(start.astype(np.int64), row, threshold, alias, means, total.astype(np.int64), share)
+        pools, weights = self.model.simulated.pools, self._weights
+        tables = [_alias(w) for w in weights]
+        means = np.array([w.sum() for w in weights])
+        total, share = np.full(len(pools), -1), np.ones(len(pools))
+        for p, pool in enumerate(pools):
+            members = [q for q, other in enumerate(pools) if other.channel is pool.channel]
+            if pool.channel.n_total is not None:
+                total[p] = pool.channel.n_total if p == members[0] else -2
+                share[p] = 1.0 if p == members[-1] else means[p] / means[[q for q in members if q >= p]].sum()
+        return Pools(
+            start=np.cumsum([0, *(w.size for w in weights)]).astype(np.int64),
+            row=np.concatenate([np.empty(0, np.int64), *(np.arange(pool.start, pool.stop) for pool in pools)]),
+            plain=np.array([not pool.channel.shaped for pool in pools], dtype=bool),
+            intensity=self.model.simulated.intensity,
+            threshold=np.concatenate([np.empty(0), *(threshold for threshold, _ in tables)]),
+            alias=np.concatenate([np.empty(0, np.int64), *(alias for _, alias in tables)]),
+            mean=means,
+            total=total.astype(np.int64),
+            share=share,
+        )
 
     def block(self, key: Key, first: int, out: np.ndarray) -> None:
         """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
@@ -147,7 +136,7 @@ class StrengthToys(PreparedStudy):
             np.empty(n, np.int64), np.empty(n, np.int64),
         )  # fmt: skip
         throw_strength_toys(
-            self._rows,
+            self.model.simulated.rows,
             self.model.dependence,
             problem_of(self.model),
             self._source,
@@ -161,6 +150,14 @@ class StrengthToys(PreparedStudy):
             out[name] = records.theta[:, 1 + i]
         for name in ("nll_best", "nll_test", "nll_zero"):
             out[name] = getattr(records, name)
+
+
+def _alias(weights: Floats) -> tuple[Floats, Ints]:
+    """Return the alias table of weights (n,); one that is never asked if all are zero."""
+    threshold, alias = np.ones(weights.size), np.zeros(weights.size, np.int64)
+    if weights.sum() > 0:
+        alias_table(weights, threshold, alias)
+    return threshold, alias
 
 
 def statistics_of(toys: ToyTable, name: str) -> Floats:

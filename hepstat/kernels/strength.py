@@ -12,7 +12,7 @@ need no rows: three kinds of sums over them are all that the likelihood and its 
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 GAUSSIAN, POISSON, FREE = 0, 1, 2
-ONLY = np.int64(0)  # row of changes of yields; a literal would compile a copy
+ONLY: Any = np.int64(0)  # row of changes of yields; a literal would compile a copy
 BLOCK = 256  # events summed at a time
 
 

@@ -36,7 +36,7 @@ class RatioDiagnostics(Closure):
     reliability_chi2, reliability_ndf, reliability_p : float
         Of shares of signal and of the background times its ratios, which includes the normalisation.
     mean_deviation, largest_deviation : float
-        Of |predicted / measured - 1| over the bins, the mean weighted by the shares of both classes. Where the ratio is
+        Of ``abs(predicted / measured - 1)`` over the bins, the mean weighted by the shares of both classes. Where it is
         right, statistics alone make these as large as the errors are.
     background_mean, background_error, background_pull : float
         Mean of r over background, which is 1 for the true ratio, its standard error, and how many of these it is off.
@@ -207,7 +207,7 @@ def diagnose(
 
 
 class Deviation(NamedTuple):
-    """Mean and largest |r / truth - 1|."""
+    """Mean and largest ``abs(r / truth - 1)``."""
 
     mean: float
     largest: float

@@ -21,7 +21,7 @@ __all__ = ["AbcdSignal", "abcd_signal"]
 
 _EMPTY = -25.0  # logarithm of a mean that is as good as none
 _TINY = 1e-300
-_LONGEST, _MOST_STEPS, _MOST_HALVES = 3.0, 300, 40  # of a step in a logarithm; of steps; of halves of one
+_LONGEST, _MOST_STEPS, _MOST_HALVES = 3.0, 10000, 40  # of a step in a logarithm; of steps; of halves of one
 _POINTS = 49  # at which the profile is looked at for minima
 _RIDGE = 1e-12  # of the information, so that logarithms of means that are as good as none have a step
 _ENOUGH = 1e-14  # relative decrease of -log L that is worth another step

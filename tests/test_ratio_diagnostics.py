@@ -202,3 +202,17 @@ def test_bad_deviations(options: dict[str, Any], argument: str):
         deviation(np.asarray, np.asarray, [0.0, 1.0])
     with pytest.raises(InputError, match="level"):
         diagnose(TRUTH, *draw(1, 500)).findings(0.0)
+
+
+def test_ratios_far_from_the_background():
+    """Squares of 1/r that do not fit into a number give no warning, and no pull is shown for them."""
+    rng = np.random.default_rng(3)
+    signal, background = rng.normal(0, 1, (400, 1)), rng.normal(0, 1, (400, 1))
+    signal[0] = 30.0
+
+    def ratio(x):
+        return np.exp(-0.5 * np.asarray(x)[:, 0] ** 2 + 0.5 * np.minimum(np.abs(x[:, 0]), 5.0) ** 2)
+
+    found = diagnose(ratio, signal, background)
+    assert found.signal_n_effective == pytest.approx(1.0)
+    assert "too few events to be judged" in str(found)

@@ -46,8 +46,11 @@ class Weighted(NamedTuple):
 
 def effective_size(weights: Floats) -> float:
     """Return (sum w)^2 / sum w^2, the number of equal weights with the same relative fluctuation of their sum."""
-    squares = float(weights @ weights)
-    return max(float(weights.sum()), 0.0) ** 2 / squares if squares > 0 else 0.0
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    scaled = weights / largest  # squares of 1/r far from the background do not fit a number
+    return max(float(scaled.sum()), 0.0) ** 2 / float(scaled @ scaled)
 
 
 def quantiles(events: Weighted, levels: ArrayLike) -> Floats:

@@ -123,9 +123,11 @@ class RatioDiagnostics(Closure):
 
     def __str__(self) -> str:
         """Return the findings and the numbers behind them."""
+        enough = _trusted(min(self.signal_n_effective, self.signal_n_covered), self.n_signal)
+        inverse = f"pull {self.signal_pull:.2g}" if enough else "carried by too few events to be judged"
         lines = [
             f"E_B[r] = {self.background_mean:.4g} +- {self.background_error:.2g} (pull {self.background_pull:.2g})",
-            f"E_S[1/r] = {self.signal_mean:.4g} +- {self.signal_error:.2g} (pull {self.signal_pull:.2g})",
+            f"E_S[1/r] = {self.signal_mean:.4g} +- {self.signal_error:.2g} ({inverse})",
             f"effective events of background times r: {self.n_effective:.4g} of {self.n_background:.4g}",
             f"reliability chi2/ndf {self.reliability_chi2:.4g}/{self.reliability_ndf:g}, "
             f"deviation {100 * self.mean_deviation:.3g}% on average, {100 * self.largest_deviation:.3g}% at most",
@@ -267,7 +269,9 @@ def _mean_of(events: Weighted) -> _Mean:
         return _Mean(math.inf, math.inf, math.nan)
     share = events.weights / events.weights.sum()
     mean = float(share @ events.values)
-    error, off = float(np.sqrt(share**2 @ (events.values - mean) ** 2)), mean - 1.0
+    away = share * (events.values - mean)
+    largest = max(float(np.abs(away).max()), math.ulp(0.0))  # squares of 1/r far from the background may not fit
+    error, off = largest * float(np.linalg.norm(away / largest)), mean - 1.0
     exact = 0.0 if abs(off) < _ROUNDING else math.copysign(math.inf, off)
     return _Mean(mean, error, off / error if error > _ROUNDING * mean else exact)
 

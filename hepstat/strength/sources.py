@@ -18,6 +18,7 @@ from hepstat.errors import InputError
 from hepstat.kernels.draws import pool, wrapped
 from hepstat.kernels.draws.entry import Callback, draw_once
 from hepstat.kernels.philox import stream
+from hepstat.ratio.bins import effective_size
 from hepstat.seeds import Rng, stream_key
 from hepstat.types import Floats
 
@@ -327,11 +328,6 @@ def checked_pool(values: ArrayLike, weights: ArrayLike | None, name: str, ndim: 
         problem = f"has {int((w < 0).sum())} negative entries and the sum {w.sum():g}"
         raise InputError(f"{name}_weights", problem, "Events are drawn by weights of at least zero")
     return events, w
-
-
-def effective_size(weights: Floats) -> float:
-    """Return (sum w)^2 / sum w^2 of weights (n,)."""
-    return float(weights.sum() ** 2 / (weights @ weights))
 
 
 def warn_if_small(name: str, n: float, weights: Floats) -> None:

@@ -20,7 +20,7 @@ from hepstat.types import Floats
 __all__ = ["AbcdSignal", "abcd_signal"]
 
 _EMPTY = -25.0  # logarithm of a mean that is as good as none
-_TINY = 1e-300
+_TINY, _HARDLY = 1e-300, 1e-4  # of means; of events
 _LONGEST, _MOST_STEPS, _MOST_HALVES = 3.0, 10000, 40  # of a step in a logarithm; of steps; of halves of one
 _POINTS = 49  # at which the profile is looked at for minima
 _RIDGE = 1e-12  # of the information, so that logarithms of means that are as good as none have a step
@@ -155,15 +155,17 @@ def _fits(n: Floats, s: Floats, non_closure: float, mu: Floats) -> tuple[Floats,
     """Return minima of -log L (k,) for strengths (k,), log b, log c, log d and theta there, and means of A to D (k, 4).
 
     -log L may have several minima, as each region may be explained by signal or by background: the lowest is that of
-    fits from four starts, at B, C and D as they are, and with one of the three made to give A.
+    fits from several starts, at B, C and D less signal, and with one of the three made to give A. What signal explains
+    starts with half an event of background or with hardly any.
     """
-    left = np.log(np.maximum(n - np.outer(mu, s), 0.5))
-    start = np.concatenate([left[:, 1:], np.zeros((mu.size, 1))], axis=1)
-    missing = left[:, 0] - start[:, :3] @ _A_TO_D
-    moves = np.vstack([np.zeros(4), np.diag(np.append(_A_TO_D, 0.0))[:3]])
-    starts = start[:, np.newaxis] + missing[:, np.newaxis, np.newaxis] * moves
-    value, logs, m = _descend(n, s, non_closure, np.repeat(mu, 4), np.maximum(starts.reshape(-1, 4), _EMPTY))
-    best = 4 * np.arange(mu.size) + np.argmin(value.reshape(-1, 4), axis=1)
+    left = np.log(np.maximum(n - np.outer(mu, s), np.array([0.5, _HARDLY])[:, np.newaxis, np.newaxis]))  # (2, k, 4)
+    start = np.concatenate([left[..., 1:], np.zeros((2, mu.size, 1))], axis=-1)
+    missing = left[..., 0] - start[..., :3] @ _A_TO_D
+    moves = np.vstack([np.zeros(4), np.diag(np.append(_A_TO_D, 0.0))[:3]])[:, np.newaxis, np.newaxis]
+    starts = np.maximum(start + missing[..., np.newaxis] * moves, _EMPTY).reshape(-1, 4)
+    n_starts = len(starts) // mu.size
+    value, logs, m = _descend(n, s, non_closure, np.tile(mu, n_starts), starts)
+    best = np.argmin(value.reshape(n_starts, -1), axis=0) * mu.size + np.arange(mu.size)
     return value[best], logs[best], m[best]
 
 

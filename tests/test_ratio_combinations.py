@@ -174,3 +174,13 @@ def test_errors_of_binned_ratios():
         pulls.append((found.ratios[0] - truth) / found.errors[0])
     assert abs(np.mean(pulls)) < 4 / np.sqrt(400)
     assert abs(np.std(pulls) - 1.0) < 4 / np.sqrt(800)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.3, 1 / 3, 0.7])
+def test_rounding_of_lambda_is_no_negative_ratio(alpha):
+    """Events without signal survive the way to the mixture and back; a ratio that is negative by more does not."""
+    zero = AnalyticRatio(lambda x: np.where(np.asarray(x) > 0, 0.0, -np.inf))
+    r = SignalRatio(MixtureRatio(zero, alpha), alpha)([-1.0, 1.0])
+    assert_allclose(r, [0.0, 1.0], atol=1e-15)
+    with pytest.raises(InputError, match="lam"):
+        signal_ratio([(1 - alpha) * (1 - 1e-9)], alpha)

@@ -216,3 +216,20 @@ def test_ratios_far_from_the_background():
     found = diagnose(ratio, signal, background)
     assert found.signal_n_effective == pytest.approx(1.0)
     assert "too few events to be judged" in str(found)
+
+
+def test_ratios_of_zero_for_signal_are_found():
+    """A few events of signal that the ratio excludes are told, and one that excludes all of it is no error."""
+    rng = np.random.default_rng(1)
+    signal, background = rng.normal(0, 1, 5000), np.append(rng.normal(0, 1, 5000), [5.0, 5.0])
+    signal[:5] = 6.0
+
+    def ratio(x):
+        return np.where(np.abs(x) < 4, 1.0, 0.0)
+
+    found = diagnose(ratio, signal, background)
+    assert found.signal_n_covered == 0.0
+    assert any("0 for some events of signal" in text for text in found.findings())
+    nothing = diagnose(ratio, np.full(500, 6.0), background)
+    assert nothing.n_covered == 0.0
+    assert len(nothing.findings()) >= 2

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import CategoricalNB
 from sklearn.svm import LinearSVC
@@ -247,3 +248,13 @@ def test_wrong_features_of_a_model():
     model = Model(Network(2, (), dtype="float64"), np.zeros(3))
     with pytest.raises(InputError, match="features"):
         ClassifierRatio(model)(np.ones((2, 3)))
+
+
+def test_probabilities_are_no_log_ratios():
+    """A classifier with nothing but probabilities is refused for another link, and taken for its own."""
+    x, y = stacked(*categories())
+    forest = RandomForestClassifier(5, max_depth=2, random_state=1).fit(x, y)
+    with pytest.raises(InputError, match="probabilities only"):
+        ClassifierRatio(forest, "logit")
+    p = forest.predict_proba(x)[:, 1]
+    assert_allclose(ClassifierRatio(forest, odds=2.0)(x), p / (1 - p) / 2.0)

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import poisson
 
-from hepstat.errors import FitError, InputError
+from hepstat.errors import InputError
 from hepstat.infer import CLs
 from hepstat.strength import (
     Binned,
@@ -262,5 +262,17 @@ def test_bad_input() -> None:
     for call, message in wrong:
         with pytest.raises(InputError, match=message):
             call()
-    with pytest.raises(FitError, match="is not excluded"):
-        upper_limit(Model(counting(1, 100), mu_bounds=(-10, 5)), [100])
+    assert upper_limit(Model(counting(1, 100), mu_bounds=(-10, 5)), [100]).observed == np.inf
+
+
+def test_limit_of_a_share() -> None:
+    """With few events of a given number the bound of mu is reached before some expected limits: these are infinite."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 3000)
+    components = [
+        Component("s", 1.0, signal=True, ratio=lambda x: 2.0 * np.asarray(x), events=x, weights=x),
+        Component("b", 1.0, events=x),
+    ]
+    found = upper_limit(Model(Unbinned(components, n_total=3)), [0.1, 0.2, 0.15])
+    assert np.isinf(found.expected[-1])
+    assert (np.diff(found.expected[np.isfinite(found.expected)]) > 0).all()

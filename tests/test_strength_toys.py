@@ -177,15 +177,23 @@ def test_statistics(name: str) -> None:
     np.testing.assert_allclose(values, expected, atol=1e-8)
 
 
-def test_failed_toys() -> None:
-    """Without background and at strength 0 events are impossible: toys fail with a reason, and have no statistic."""
+def test_impossible_without_signal() -> None:
+    """Without background events are impossible at strength 0: q0 is infinite, other statistics are as ever."""
     study = StrengthToys(Model(counting(4, 0)), 1.0, mu_test=2.0)
     table = run(study, 200, rng=1)
     impossible = table["n"] > 0
-    np.testing.assert_array_equal(table.status, np.where(impossible, 3, 0))
-    assert "no likelihood" in study.reasons[3]
-    np.testing.assert_array_equal(np.isnan(statistics_of(table, "q_mu")), impossible)
+    assert table.n_failed == 0
+    np.testing.assert_array_equal(np.isinf(table["nll_zero"]), impossible)
+    np.testing.assert_array_equal(np.isinf(statistics_of(table, "q0")), impossible)
+    assert np.isfinite(statistics_of(table, "q_mu")).all()
     np.testing.assert_allclose(table["mu_hat"], table["n"] / 4, atol=1e-5)
+
+
+def test_truth_outside_the_bounds_of_a_nuisance() -> None:
+    """Fits stay inside, wherever toys are thrown."""
+    model = Model(counting(10, 100, {"a": 0.2}), [Nuisance("a", bounds=(-1, 1))])
+    table = run(StrengthToys(model, 1.0, nuisances={"a": -2.0}), 200, rng=1)
+    assert table["a"].min() >= -1.0
 
 
 @pytest.mark.parametrize("kind", models())

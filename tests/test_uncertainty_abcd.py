@@ -210,3 +210,75 @@ def test_bad_input():
     ):
         with pytest.raises(InputError, match=f"^{name}:"):
             function(*arguments, **options)
+
+
+@pytest.mark.parametrize("slope", [(6.9, 0.0), (2.3, 2.3)])
+def test_independence_with_weights_that_depend_on_the_scores(slope):
+    """Independent scores with weights that fall with them give a chi2 with the expectation and variance it should."""
+    rng = np.random.default_rng(8)
+    cuts = np.array([0.25, 0.5, 0.75])
+    found = []
+    for _ in range(300):
+        a, b = rng.random((2, 3000))
+        found.append(abcd_closure(a, b, cuts, cuts, np.exp(-slope[0] * a - slope[1] * b)).chi2)
+    assert_allclose(np.mean(found), 9.0, atol=5 * math.sqrt(18 / 300))
+    assert_allclose(np.var(found), 18.0, rtol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "signal", "non_closure"),
+    [
+        ([9.0, 8.0, 0.0, 11.0], [1.8, 2.68, 0.36, 0.11], 0.2),
+        ([33.0, 19.0, 58.0, 102.0], [0.22, 0.81, 0.59, 2.24], 0.0),
+        ([13.0, 0.0, 0.0, 44.0], [0.23, 0.0, 0.48, 2.18], 0.2),
+    ],
+)
+def test_signal_where_the_likelihood_has_several_minima(counts, signal, non_closure):
+    """The fit is the best of many by scipy; a profile that rises from no signal may have its minimum elsewhere."""
+    n, s = np.array(counts), np.array(signal)
+    bounds = [(0.0, None)] + [(-25.0, 15.0)] * 3 + [(-8.0, 8.0)]
+
+    def nll(p):
+        m = np.maximum(p[0] * s + np.exp([p[1] + p[2] - p[3] + non_closure * p[4], *p[1:4]]), 1e-300)
+        return float((m - n * np.log(m)).sum()) + 0.5 * p[4] ** 2
+
+    rng = np.random.default_rng(1)
+
+    def best(limits):
+        starts = [np.append(rng.normal(1.0, 4.0, 3), 0.0) for _ in range(12)]
+        scale = rng.random(12) * n.sum() / s.sum() * (limits[0][1] is None)
+        fits = [
+            minimize(nll, np.append(mu, p), bounds=limits, method="L-BFGS-B")
+            for mu, p in zip(scale, starts, strict=True)
+        ]
+        return min(fits, key=lambda fit: fit.fun)
+
+    free, without = best(bounds), best([(0.0, 0.0), *bounds[1:]])
+    found = abcd_signal(n, s, non_closure=non_closure)
+    assert found.mu > 1.0
+    assert found.q0 >= 2.0 * (without.fun - free.fun) - 1e-3
+    assert found.q0 == pytest.approx(2.0 * (without.fun - free.fun), abs=0.02)
+    assert found.mu_lower <= found.mu <= found.mu_upper
+
+
+@pytest.mark.parametrize(
+    ("n", "s", "non_closure"),
+    [
+        ([1, 9895, 211, 1], [1, 0, 0.5, 0.01], 0.0),
+        ([10091, 9866, 1, 14], [1, 0.01, 1, 0.01], 0.0),
+        ([9988, 9897, 202, 0], [1, 0.5, 3, 0.1], 0.1),
+    ],
+)
+def test_signal_with_logarithms_that_act_through_one_region(n, s, non_closure):
+    """Large counts beside small ones have a fit all the same."""
+    found = abcd_signal(n, s, non_closure=non_closure)
+    assert np.isfinite([found.mu, found.mu_upper, found.q0]).all()
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_signal_in_any_unit(unit):
+    """The strength and its interval scale with the unit of the signal."""
+    n, s = [30, 100, 40, 300], np.array([1.0, 0.1, 0.1, 0.01])
+    found, expected = abcd_signal(n, s * unit), abcd_signal(n, s)
+    for name in ("mu", "mu_lower", "mu_upper"):
+        assert getattr(found, name) * unit == pytest.approx(getattr(expected, name), rel=1e-5)

@@ -144,3 +144,24 @@ def test_bad_input():
     ):
         with pytest.raises(InputError, match=f"^{name}:"):
             decorrelation(*arguments, rng=1, n_permutations=1, **{"most": 50, **options})
+
+
+@pytest.mark.parametrize("slope", [(0.0, 6.9), (6.9, 0.0), (2.3, 2.3)])
+def test_chi2_with_weights_that_depend_on_either(slope):
+    """With weights that fall by up to 1000 with score or mass, which are independent, chi2 has its expectation."""
+    rng = np.random.default_rng(6)
+    found = []
+    for _ in range(100):
+        score, mass = rng.random((2, 4000))
+        w = np.exp(-slope[0] * score - slope[1] * mass)
+        edges = np.linspace(0, 1, 11)
+        found.append(decorrelation(score, mass, w, rng=1, bins=edges, n_permutations=1, most=10).chi2)
+    mean = np.mean(found, axis=0)
+    assert_allclose(mean, 9.0, atol=5 * np.sqrt(18 / 100))
+
+
+def test_no_cuts():
+    """Without efficiencies there is nothing to show for them."""
+    rng = np.random.default_rng(2)
+    found = decorrelation(*rng.random((2, 200)), rng=1, bins=5, efficiencies=(), n_permutations=9)
+    assert found.efficiency.shape == found.efficiency_error.shape == (0, 5)

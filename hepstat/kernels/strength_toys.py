@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepstat.kernels.draws.pool import draw_index
-from hepstat.kernels.newton import AT_EDGE, CONVERGED, STATUS, VALUE, allocate_state, covariance
+from hepstat.kernels.newton import AT_EDGE, CONVERGED, NOT_FINITE_AT_START, STATUS, VALUE, allocate_state, covariance
 from hepstat.kernels.newton import State as Newton
-from hepstat.kernels.options import borrowing, kernel
+from hepstat.kernels.options import borrowing, kernel, part
 from hepstat.kernels.philox import STATE_SIZE, State, seek
 from hepstat.kernels.random import binomial, normal, poisson
 from hepstat.kernels.strength import (
@@ -25,10 +25,12 @@ from hepstat.kernels.strength import (
     minimise,
 )
 
-__all__ = ["Pools", "Records", "Source", "fit_once", "throw_strength_toys"]
+__all__ = ["BETTER", "Pools", "Records", "Source", "fit_once", "throw_strength_toys"]
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+BETTER = 1e-6  # in -log L: what is lower by more is another minimum
 
 
 class Pools(NamedTuple):
@@ -173,6 +175,15 @@ def _fit(
     return 0 if status in (CONVERGED, AT_EDGE) else status
 
 
+@part
+def _least_strength(d: Dependence, mu: float) -> float:
+    """Return the least strength of a component; if none is negative, no nuisance makes impossible data possible."""
+    least = np.inf
+    for c in range(d.intercept.shape[0]):
+        least = min(least, d.intercept[c] + d.slope[c] * mu)
+    return least
+
+
 @kernel
 def throw_strength_toys(
     rows: Rows,
@@ -209,6 +220,7 @@ def throw_strength_toys(
     best = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
     conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
+    minima = np.empty(2)
     room = int(source.pools.mean.sum()) + 1024
     row, n = np.empty(n_fixed + room, np.int64), np.empty(n_fixed + room)
     row[:n_fixed] = source.row
@@ -223,20 +235,27 @@ def throw_strength_toys(
         _throw_auxiliary(stream, d, source.theta, centre)
         visits = Visits(row[: n_fixed + shaped], n[: n_fixed + shaped])
         observed = Observed(rows, visits, Events(intensity, seen, plain))
-        start[0] = min(max(source.theta[0], problem.lower[0]), problem.upper[0])
-        start[1:] = source.theta[1:]
+        for p in range(n_parameters):
+            start[p] = min(max(source.theta[p], problem.lower[p]), problem.upper[p])
         status = _fit(observed, d, problem, centre, start, best, work)
+        minima[:], again = np.inf, False
+        for i in range(4):  # at both strengths; once more at both where that was lower than the best fit
+            if i == 2 and not again:
+                break
+            start[:] = best.theta
+            start[0] = mu_test if i % 2 == 0 else 0.0
+            ended = _fit(observed, d, conditional, centre, start, held, work)
+            if ended == NOT_FINITE_AT_START and _least_strength(d, start[0]) >= 0.0:
+                ended = 0  # impossible data, which is no failure
+            minima[i % 2] = min(minima[i % 2], held.numbers[VALUE])
+            allowed = ended == 0 and problem.lower[0] <= start[0] <= problem.upper[0]
+            if allowed and held.numbers[VALUE] < best.numbers[VALUE] - BETTER:
+                ended, again = _fit(observed, d, problem, centre, held.theta, best, work), True
+            status = status if status != 0 else ended
+        records.nll_test[toy], records.nll_zero[toy] = minima[0], minima[1]
         records.theta[toy] = best.theta
         records.nll_best[toy] = best.numbers[VALUE]
-        start[:] = best.theta
-        start[0] = mu_test
-        at_test = _fit(observed, d, conditional, centre, start, held, work)
-        records.nll_test[toy] = held.numbers[VALUE]
-        start[:] = best.theta
-        start[0] = 0.0
-        at_zero = _fit(observed, d, conditional, centre, start, held, work)
-        records.nll_zero[toy] = held.numbers[VALUE]
-        records.status[toy] = status if status != 0 else at_test if at_test != 0 else at_zero
+        records.status[toy] = status
         records.n_events[toy] = n_events + int(n[:n_fixed].sum())
 
 

@@ -251,4 +251,4 @@ def _binned_effect(
         factors = np.where(factors > 0, factors, 1.0)
     if effect.factors is not None:
         factors = factors * np.asarray(effect.factors)[:, None]
-    return Effect(knots, factors=factors)
+    return Effect(knots, factors=factors, confined=effect.confined)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,9 +14,9 @@ from hepstat.checks import finite_array, finite_number
 from hepstat.errors import FitError, InputError
 from hepstat.infer.significance import p_to_z
 from hepstat.infer.statistics import statistic as statistic_from
-from hepstat.kernels.newton import AT_EDGE, CONVERGED
+from hepstat.kernels.newton import AT_EDGE, CONVERGED, HESSIAN_NOT_POSITIVE, NOT_FINITE_AT_START, UNDETERMINED
 from hepstat.kernels.strength import Problem
-from hepstat.kernels.strength_toys import fit_once
+from hepstat.kernels.strength_toys import BETTER, fit_once
 from hepstat.record import Record
 from hepstat.strength.model import Data, Model
 from hepstat.types import Floats
@@ -25,6 +25,10 @@ __all__ = ["Interval", "StrengthFit", "asimov", "fit", "interval", "profile", "s
 
 TOLERANCE = 1e-12
 MAX_EVALUATIONS = 200
+
+_FOUND = (CONVERGED, AT_EDGE, UNDETERMINED, HESSIAN_NOT_POSITIVE)  # -log L has no doubt about it, parameters may
+_EDGE = 1e-9  # bounds keep this close to where data become impossible
+_IMPOSSIBLE = 1e300  # instead of an infinite -log L
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class StrengthFit(Record):
     nll : float
         -log L at the minimum, up to what does not depend on parameters.
     values, errors : dict of str to float
-        Of the nuisances, in their own units.
+        Of the nuisances, in their own units; an error is NaN where nothing depends on a nuisance.
     correlation : ndarray, (parameters, parameters)
         Of mu and the nuisances; rows of what was held are zero.
     at_bound : tuple of str
@@ -87,37 +91,105 @@ def fit(
     InputError
         If data do not fit the model.
     FitError
-        If the minimum is not found, as where data are impossible: events where nothing is expected.
+        If the minimum is not found, as where data are impossible: events where nothing is expected; or if there are
+        many, as with two nuisances that do the same.
+
+    Notes
+    -----
+    From nominal nuisances and from those that auxiliary measurements point to: the lower minimum of both.
     """
-    return fit_data(model, model.data(observed, auxiliary), mu)
-
-
-def fit_data(model: Model, data: Data, mu: float | None = None, start: Floats | None = None) -> StrengthFit:
-    """Fit data in the form of :class:`Data`; `start` (parameters,) is nominal, with mu at 1, by default."""
     held = None if mu is None else finite_number(mu, "mu")
-    first = 0 if held is None else 1
-    lower, upper = model.bounds
-    begin = model.theta(1.0 if held is None else held) if start is None else start.copy()
-    if held is None:
-        begin[0] = _inside(begin[0], lower[0], upper[0])
-    else:
-        begin[0] = held
-    problem = problem_of(model)._replace(free=np.arange(first, begin.size))
-    theta, matrix = np.empty_like(begin), np.empty((begin.size, begin.size))
-    value, status, at_limit = fit_once(data.observed, model.dependence, problem, data.centre, begin, theta, matrix)
-    if status not in (CONVERGED, AT_EDGE):
-        where = "" if held is None else f" at mu = {held:g}"
-        raise FitError(
-            f"the fit{where} has not found its minimum (status {status}, -log L = {value:g}): events where nothing is "
-            "expected have no likelihood, and data beyond the bounds of mu need wider mu_bounds"
-        )
-    return _result(model, theta, matrix, value, at_limit, held)
+    end = _lowest(model, model.data(observed, auxiliary), held, None)
+    if end.status == HESSIAN_NOT_POSITIVE:
+        raise FitError("the fit has not found a single minimum: the data do not tell parameters apart")
+    return _result(model, _found(end, held), held)
+
+
+class End(NamedTuple):
+    """Where a minimiser has ended."""
+
+    theta: Floats
+    matrix: Floats
+    value: float
+    status: int
+
+
+def fit_data(model: Model, data: Data, near: StrengthFit | None = None) -> StrengthFit:
+    """Fit data in the form of :class:`Data`, also from where another fit has ended; errors are NaN for many minima."""
+    return _result(model, _found(_lowest(model, data, None, near), None), None)
+
+
+def fit_held(model: Model, data: Data, mu: float, near: StrengthFit) -> StrengthFit:
+    """Fit nuisances as :func:`fit_data`; data that are impossible at mu have an infinite -log L and those of `near`."""
+    end = _lowest(model, data, mu, near)
+    if end.status == NOT_FINITE_AT_START:
+        return replace(near, mu=mu, mu_error=np.nan, nll=np.inf)
+    return _result(model, _found(end, mu), mu)
+
+
+def fits_at(model: Model, data: Data, strengths: Sequence[float]) -> tuple[StrengthFit, list[StrengthFit]]:
+    """Return the best fit, which is none of those at the strengths outdoes, and these."""
+    best = fit_data(model, data)
+    held = [fit_held(model, data, mu, best) for mu in strengths]
+    low, high = model.bounds[0][0], model.bounds[1][0]
+    lowest = min((one for one in held if low <= one.mu <= high), key=lambda one: one.nll, default=best)
+    if lowest.nll < best.nll - BETTER:
+        best = fit_data(model, data, near=lowest)
+        again = [fit_held(model, data, mu, best) for mu in strengths]
+        held = [min(pair, key=lambda one: one.nll) for pair in zip(held, again, strict=True)]
+    return best, held
 
 
 def problem_of(model: Model) -> Problem:
     """Return what kernels minimise over."""
     lower, upper = model.bounds
     return Problem(np.arange(lower.size), lower, upper, TOLERANCE, MAX_EVALUATIONS)
+
+
+def _lowest(model: Model, data: Data, mu: float | None, near: StrengthFit | None) -> End:
+    """Return the lowest minimum from nominal nuisances, from those that were measured, and from those of `near`.
+
+    Where a fit ends on a saddle, as with effects that are alike in both directions, it goes on from both sides of it.
+    """
+    starts = _starts(model, data, mu, near)
+    ends = [_minimise(model, data, mu, start) for start in starts]
+    aside = np.array([0.0, *(0.1 * n.width if n.constraint == "gaussian" else 0.1 for n in model.nuisances)])
+    for end in [end for end in ends if end.status == HESSIAN_NOT_POSITIVE]:
+        ends += [_minimise(model, data, mu, np.clip(end.theta + d, *model.bounds)) for d in (-aside, aside)]
+    return min(ends, key=lambda end: (end.status not in _FOUND, end.value))
+
+
+def _starts(model: Model, data: Data, mu: float | None, near: StrengthFit | None) -> list[Floats]:
+    lower, upper = model.bounds
+    first = 0.5 if (model.dependence.slope < 0).any() else 1.0  # shares of all events may be impossible at 1
+    nominal = model.theta(first)
+    measured = np.clip(np.append(first, model.measured(data.centre)), lower, upper)
+    starts = [nominal] if (measured[1:] == nominal[1:]).all() else [nominal, measured]
+    if near is not None:
+        starts.append(np.array([near.mu, *near.values.values()]))
+    for start in starts:
+        start[0] = _inside(start[0], lower[0], upper[0]) if mu is None else mu
+    return starts
+
+
+def _minimise(model: Model, data: Data, mu: float | None, start: Floats) -> End:
+    problem = problem_of(model)._replace(free=np.arange(0 if mu is None else 1, start.size))
+    begin = start.copy()
+    begin[0] = start[0] if mu is None else mu
+    theta, matrix = np.empty_like(begin), np.empty((begin.size, begin.size))
+    value, status, _ = fit_once(data.observed, model.dependence, problem, data.centre, begin, theta, matrix)
+    return End(theta, matrix, value, status)
+
+
+def _found(end: End, held: float | None) -> End:
+    """Return a minimum, or raise :class:`FitError`."""
+    if end.status in _FOUND:
+        return end
+    where = "" if held is None else f" at mu = {held:g}"
+    raise FitError(
+        f"the fit{where} has not found its minimum (status {end.status}, -log L = {end.value:g}): events where nothing "
+        "is expected have no likelihood, and data beyond the bounds of mu need wider mu_bounds"
+    )
 
 
 def _inside(value: float, low: float, high: float) -> float:
@@ -127,22 +199,28 @@ def _inside(value: float, low: float, high: float) -> float:
     return 0.5 * (low + high) if np.isfinite(low + high) else low + 1.0 if np.isfinite(low) else high - 1.0
 
 
-def _result(
-    model: Model, theta: Floats, matrix: Floats, value: float, at_limit: int, held: float | None
-) -> StrengthFit:
-    sigma = np.sqrt(np.diagonal(matrix))
+def _result(model: Model, end: End, held: float | None) -> StrengthFit:
+    lower, upper = model.bounds
+    sigma = np.sqrt(np.diagonal(end.matrix))
     scale = np.where(sigma > 0, sigma, 1.0)
-    names = model.names
-    at_bound = tuple(name for i, name in enumerate(names) if at_limit >> i & 1)
+    names, stuck = model.names, ~(sigma > 0) & ((end.theta <= lower) | (end.theta >= upper))
+    at_bound = tuple(name for i, name in enumerate(names) if stuck[i] and (i > 0 or held is None))
     return StrengthFit(
-        mu=float(theta[0]),
+        mu=float(end.theta[0]),
         mu_error=float(sigma[0]) if held is None and "mu" not in at_bound else np.nan,
-        nll=float(value),
-        values=dict(zip(names[1:], theta[1:].tolist(), strict=True)),
+        nll=float(end.value),
+        values=dict(zip(names[1:], end.theta[1:].tolist(), strict=True)),
         errors=dict(zip(names[1:], sigma[1:].tolist(), strict=True)),
-        correlation=matrix / np.outer(scale, scale),
+        correlation=end.matrix / np.outer(scale, scale),
         at_bound=at_bound,
     )
+
+
+def step_of(model: Model, best: StrengthFit) -> float:
+    """Return the error of mu, or the strength of one signal event where it has none."""
+    if np.isfinite(best.mu_error) and best.mu_error > 0:
+        return best.mu_error
+    return float(1.0 / (model.fixed.intensity @ np.maximum(model.dependence.slope, 0.0)).sum())
 
 
 def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None) -> Data:
@@ -161,9 +239,12 @@ def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None
 
 
 def profile(model: Model, observed: Any, mu: ArrayLike, *, auxiliary: Mapping[str, float] | None = None) -> Floats:
-    """Return -log L (n,), minimised over the nuisances, at each strength (n,); arguments as in :func:`fit`."""
+    """Return -log L (n,), minimised over the nuisances, at each strength (n,); arguments as in :func:`fit`.
+
+    It is infinite where data are impossible.
+    """
     data = model.data(observed, auxiliary)
-    return np.array([fit_data(model, data, float(value)).nll for value in finite_array(mu, "mu")])
+    return np.array([one.nll for one in fits_at(model, data, finite_array(mu, "mu").tolist())[1]])
 
 
 def statistic_of(
@@ -188,19 +269,28 @@ def statistic_of(
     Returns
     -------
     float
-        Larger the less the data agree with the hypothesis under test.
+        Larger the less the data agree with the hypothesis under test; infinite if they are impossible under it.
 
     Raises
     ------
     InputError, FitError
-        As :func:`fit`.
+        As :func:`fit`; or if 0 or `mu` is out of bounds, where the best fit is not the best.
     """
-    data = model.data(observed, auxiliary)
-    best = fit_data(model, data)
-    at_test, at_zero = fit_data(model, data, mu), fit_data(model, data, 0.0)
-    return float(
-        statistic_from(statistic, nll_best=best.nll, mu_hat=best.mu, mu=mu, nll_mu=at_test.nll, nll_zero=at_zero.nll)
-    )
+    data, mu = model.data(observed, auxiliary), finite_number(mu, "mu")
+    lower, upper = model.bounds[0][0], model.bounds[1][0]
+    if not lower - _EDGE <= min(mu, 0.0) <= max(mu, 0.0) <= upper + _EDGE:
+        raise InputError("mu_bounds", f"are ({lower:g}, {upper:g})", f"Let them contain 0 and {mu:g}")
+    best, (at_test, at_zero) = fits_at(model, data, (mu, 0.0))
+    return float(statistic_of_minima(statistic, best.nll, best.mu, mu, at_test.nll, at_zero.nll))
+
+
+def statistic_of_minima(
+    name: str, nll_best: ArrayLike, mu_hat: ArrayLike, mu: float, nll_mu: ArrayLike, nll_zero: ArrayLike
+) -> Any:
+    """Return a statistic, infinite where data are impossible at the strength that they are compared with."""
+    at_mu, at_zero = (np.where(np.equal(nll, np.inf), _IMPOSSIBLE, nll) for nll in (nll_mu, nll_zero))
+    q = statistic_from(name, nll_best=nll_best, mu_hat=mu_hat, mu=mu, nll_mu=at_mu, nll_zero=at_zero)
+    return np.where(np.abs(q) > _IMPOSSIBLE, np.copysign(np.inf, q), q)
 
 
 @dataclass(frozen=True)
@@ -246,28 +336,38 @@ def interval(
     if not 0 < finite_number(level, "level") < 1:
         raise InputError("level", f"is {level:g}", "Pass a number between 0 and 1")
     data = model.data(observed, auxiliary)
-    best = fit_data(model, data)
     z = float(p_to_z(0.5 * (1.0 - level)))
+    best = fit_data(model, data)
+    step = z * step_of(model, best)
     lower, upper = model.bounds[0][0], model.bounds[1][0]
+    best, _ = fits_at(model, data, [mu for mu in (best.mu - step, best.mu + step) if lower < mu < upper])
 
     def rise(mu: float) -> float:
-        return fit_data(model, data, mu).nll - best.nll - 0.5 * z * z
+        return fit_held(model, data, mu, best).nll - best.nll - 0.5 * z * z
 
-    step = best.mu_error if np.isfinite(best.mu_error) and best.mu_error > 0 else 1.0
-    ends = [_crossing(rise, best.mu, sign * z * step, bound) for sign, bound in ((-1.0, lower), (1.0, upper))]
+    ends = [_crossing(rise, best.mu, sign * step, bound) for sign, bound in ((-1.0, lower), (1.0, upper))]
     return Interval(best.mu, ends[0], ends[1], level, z)
 
 
-def _crossing(rise: Any, start: float, step: float, bound: float) -> float:
-    """Return where `rise` becomes positive from `start` on in the direction of the step, or the bound."""
-    inner, outer = start, start
-    for _ in range(60):
-        outer = start + step
-        beyond = outer <= bound if step < 0 else outer >= bound
-        outer = bound + 1e-9 * abs(bound - start) * (1.0 if step < 0 else -1.0) if beyond else outer
-        if rise(outer) > 0:
-            return float(brentq(rise, inner, outer, xtol=1e-10, rtol=1e-12))
+def _crossing(rise: Callable[[float], float], start: float, step: float, bound: float) -> float:
+    """Return where `rise` becomes positive from `start` on in the direction of the step, or the bound.
+
+    Beyond the bound, or where a value is infinite, data are impossible.
+    """
+    inner, wall, tolerance = start, np.inf * step, 1e-10 * abs(step)
+    for _ in range(200):
+        outer = inner + step
+        beyond = (outer - bound) * step >= 0
+        outer = bound - 1e-9 * abs(bound - start) * np.sign(step) if beyond else outer
+        value = rise(outer)
+        if np.isinf(value):
+            if abs(outer - inner) < tolerance:
+                return float(outer)
+            wall, step = outer, 0.5 * (outer - inner)
+            continue
+        if value > 0:
+            return float(brentq(rise, inner, outer, xtol=tolerance, rtol=1e-12))
         if beyond:
             return float(bound)
-        inner, step = outer, 2.0 * step
+        inner, step = outer, 2.0 * step if np.isinf(wall) else 0.5 * (wall - outer)
     raise FitError(f"the likelihood does not rise between {start:g} and {outer:g}: mu is not determined by the data")

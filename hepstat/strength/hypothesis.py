@@ -17,7 +17,7 @@ from hepstat.infer.cls import CLs, toy_cls
 from hepstat.infer.statistics import STATISTICS
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
-from hepstat.strength.fitting import asimov, fit_data, statistic_of
+from hepstat.strength.fitting import asimov, fit_data, fits_at, statistic_of, step_of
 from hepstat.strength.model import Data, Model
 from hepstat.strength.toys import StrengthToys, statistics_of
 from hepstat.toys import run
@@ -92,8 +92,14 @@ def hypothesis_test(
     if method == "asymptotic":
         if options:
             raise InputError(sorted(options)[0], "is an option of toys", "Leave it out, or pass method='toys'")
-        other = asimov(model, mu if statistic == "q0" else 0.0, _conditional(model, data, mu, statistic, null=False))
-        return asymptotic_cls(value, statistic_of(model, other, mu, statistic), statistic=statistic, mu=mu)
+        strength = mu if statistic == "q0" else 0.0
+        other = statistic_of(model, asimov(model, strength, _nuisances_at(model, data, strength)), mu, statistic)
+        if not np.isfinite(value + other):
+            raise FitError(
+                "the data, or those of the other hypothesis, are impossible under the one under test (events where "
+                "nothing is expected): asymptotic formulas do not apply, use toys"
+            )
+        return asymptotic_cls(value, other, statistic=statistic, mu=mu)
     tables = limit_toys(model, data, mu, n_toys, rng, discovery=statistic == "q0", **options)
     value = round(value, _DECIMALS)
     null, alternative = (np.round(statistics_of(table, statistic), _DECIMALS) for table in tables)
@@ -132,8 +138,7 @@ def limit_toys(
     n, key, data = whole_number(n_toys, "n_toys", at_least=1), stream_key(rng), model.data(observed)
     tables = []
     for index, strength in enumerate((0.0, mu) if discovery else (mu, 0.0)):
-        nuisances = fit_data(model, data, strength).values
-        study = StrengthToys(model, strength, mu_test=mu, nuisances=nuisances)
+        study = StrengthToys(model, strength, mu_test=mu, nuisances=_nuisances_at(model, data, strength))
         tables.append(run(study, n, rng=_seed(key, index), **options))
     return tables[0], tables[1]
 
@@ -143,9 +148,9 @@ def _seed(key: Any, index: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(toy_generator(key, index).integers(2**32, size=4).tolist())
 
 
-def _conditional(model: Model, data: Data, mu: float, statistic: str, *, null: bool) -> dict[str, float]:
-    """Return the nuisances that fit the data at the strength of the hypothesis under test, or of the other one."""
-    return fit_data(model, data, mu if null == (statistic != "q0") else 0.0).values
+def _nuisances_at(model: Model, data: Data, mu: float) -> dict[str, float]:
+    """Return the nuisances that fit the data at a strength."""
+    return fits_at(model, data, (mu,))[1][0].values
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +208,8 @@ def upper_limit(
     Returns
     -------
     UpperLimit
-        From toys, inf where the last strength is not excluded, the first strength where it already is.
+        Infinite where no strength up to the bound of mu is excluded; from toys, where the last strength is not, and the
+        first strength where it already is.
 
     Raises
     ------
@@ -242,21 +248,26 @@ def _asymptotic_roots(
             known[strength] = np.array([getattr(found, criterion), *getattr(found, f"expected_{criterion}")])
         return known[strength]
 
-    scale = fit_data(model, data)
-    step = scale.mu_error if np.isfinite(scale.mu_error) and scale.mu_error > 0 else 1.0
-    low, high = 1e-6 * step, max(scale.mu, 0.0) + 2.0 * step
+    best = fit_data(model, data)
+    step = step_of(model, best)
+    low, high = 1e-6 * step, max(best.mu, 0.0) + 2.0 * step
     top = model.bounds[1][0]
-    while (values(min(high, top)) > 1.0 - level).any():
-        if high >= top or high > 1e9 * step:
+    while high < top and (values(high) > 1.0 - level).any():
+        if high > 1e9 * step:
             raise FitError(f"mu = {high:g} is not excluded: the data do not limit the signal")
         high *= 2.0
     high = min(high, top)
-    return [_root(lambda m, i=i: float(values(m)[i]) - (1.0 - level), low, high) for i in range(6)]  # type: ignore[misc]
+
+    def root(i: int) -> float:
+        free = values(high)[i] > 1.0 - level  # all the way to the bound of mu
+        return float("inf") if free else _root(lambda mu: float(values(mu)[i]) - (1.0 - level), low, high)
+
+    return [root(i) for i in range(6)]
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where a falling function crosses zero, or `low` if it is below there already."""
-    return low if function(low) <= 0 else float(brentq(function, low, high, xtol=1e-10, rtol=1e-10))
+    return low if function(low) <= 0 else float(brentq(function, low, high, xtol=1e-4 * low, rtol=1e-10))
 
 
 def _toy_scan(

@@ -20,6 +20,7 @@ from hepstat.types import Floats
 __all__ = ["Data", "Model", "Pool", "Simulated"]
 
 _INSIDE = 1.0 - 1e-14  # of the bounds of mu, where rounding must not make an intensity negative
+_ROUNDING = 1e-6  # of logarithms of single precision
 _CONSTRAINTS = {"gaussian": kernels.GAUSSIAN, "poisson": kernels.POISSON, "free": kernels.FREE}
 
 
@@ -245,6 +246,9 @@ class Model:
                 if found is not None and found[0].shape is not None:
                     name = f"effect of {self.nuisances[k].name} on {component.name}"
                     table = _per_event(found[0].shape(x), len(x), name, columns=len(knots))
+                    if (np.abs(table[:, place]) > _ROUNDING).any():
+                        problem = f"is not 0 at the nominal value {knots[place]:g}"
+                        raise InputError(name, problem, "Return logarithms of densities over the nominal one")
                     rows.change[:, c, found[1]] += np.delete(table, place, axis=1)
         return rows
 
@@ -319,7 +323,12 @@ class Model:
         for name, value in (auxiliary or {}).items():
             if name not in self.names[1:]:
                 raise InputError("auxiliary", f"has {name!r}", f"Choose from {', '.join(self.names[1:]) or 'nothing'}")
-            centre[self.names.index(name) - 1] = finite_number(value, f"auxiliary {name}")
+            k = self.names.index(name) - 1
+            centre[k] = finite_number(value, f"auxiliary {name}")
+            if self.nuisances[k].constraint == "free":
+                raise InputError(f"auxiliary {name}", f"is {value:g}, but {name} is free", "Leave it out")
+            if self.nuisances[k].constraint == "poisson" and centre[k] < 0:
+                raise InputError(f"auxiliary {name}", f"is {value:g}", "Pass a count of at least zero")
         return centre
 
     def nominal_centre(self) -> Floats:
@@ -330,6 +339,10 @@ class Model:
         """Return what the auxiliary measurements are expected to give (nuisances,)."""
         poisson = np.array([n.constraint == "poisson" for n in self.nuisances], dtype=bool)
         return np.where(poisson, self.dependence.width * np.exp(np.where(poisson, theta[1:], 0.0)), theta[1:])
+
+    def measured(self, centre: Floats) -> Floats:
+        """Return the nuisances (nuisances,) that auxiliary results point to; half an event for none."""
+        return np.array([_pointed_to(n, float(value)) for n, value in zip(self.nuisances, centre, strict=True)])
 
     def theta(self, mu: float, nuisances: Mapping[str, float] | None = None) -> Floats:
         """Return the parameters (1 + nuisances,), nuisances nominal unless given.
@@ -416,13 +429,24 @@ class Model:
         bins = np.concatenate([np.full(part.stop - part.start, isinstance(c, Binned)) for c, part in self.extents])
         return np.where(bins, self.expected(theta).sum(axis=1), 0.0)
 
+    def require_expectations(self, theta: Floats) -> None:
+        """Raise :class:`InputError` if a bin, or a component that events are drawn from, expects less than 0."""
+        expected = self.expected(theta)
+        for channel, extent in self.extents:
+            least = expected[extent].min() if isinstance(channel, Unbinned) else expected[extent].sum(axis=1).min()
+            if least < 0:
+                problem = f"is {theta[0]:g}, with negative expectations in {channel.name}"
+                raise InputError("mu", problem, "Pass one where events can be expected")
+
     def asimov(self, theta: Floats) -> Data:
         """Return the data expected at parameters (1 + nuisances,), without fluctuations."""
+        self.require_expectations(theta)
         fixed_n, centre = self.expected_contents(theta), self.expected_centre(theta)
         pools = list(zip(self.simulated.pools, self.weights_at(theta), strict=True))
         shaped, plain = ([w for pool, w in pools if pool.channel.shaped is kind] for kind in (True, False))
         n, seen = np.concatenate([fixed_n, *shaped]), np.concatenate([np.empty(0), *plain])
-        return Data(_observed(self.simulated.rows, n, self.simulated.intensity, seen), centre)
+        some = seen > 0  # others would still need a likelihood
+        return Data(_observed(self.simulated.rows, n, self.simulated.intensity[some], seen[some]), centre)
 
     def _factors(self, rows: Rows, theta: Floats) -> Floats:
         out = np.empty_like(rows.intensity)
@@ -434,6 +458,12 @@ def _observed(rows: Rows, n: Floats, intensity: Floats, seen: Floats) -> Observe
     """Return n (rows,) events in rows, and others of intensity (events, components) seen so many times (events,)."""
     events = Events(np.ascontiguousarray(intensity.T), seen, len(seen))
     return Observed(rows, Visits(np.arange(n.size), n), events)
+
+
+def _pointed_to(nuisance: Nuisance, value: float) -> float:
+    if nuisance.constraint == "free":
+        return nuisance.centre
+    return float(np.log(max(value, 0.5) / nuisance.width)) if nuisance.constraint == "poisson" else value
 
 
 def _is_one_of_one(observed: Any) -> bool:

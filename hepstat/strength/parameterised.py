@@ -62,8 +62,9 @@ def fit_parameterised(
     Parameters
     ----------
     model_at : callable
-        ``model_at(parameters)`` gives the model. All must have the same reference density: where that depends on the
-        parameters too, it needs a component without ratio that does not, if only with a small yield.
+        ``model_at(parameters)`` gives the model. All must have the same reference, in density and expected events, or
+        their likelihoods do not compare: where the background depends on the parameters too, add a component without
+        ratio that does not, if only with a small yield.
     observed : array_like, or sequence of array_like
         See :meth:`Model.data`.
     start : array_like, (p,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,8 @@ class _Builder:
         self.parameters: list[dict[str, Any]] = []
         self.places: dict[str, tuple[str, int]] = {}
         self._widths: dict[str, Floats] = {}
-        self._nuisances = model.nuisances
-        for nuisance in model.nuisances:
+        self._nuisances = [replace(n, bounds=bounds) for n, bounds in zip(model.nuisances, _ends(model), strict=True)]
+        for nuisance in self._nuisances:
             self._add_parameter(nuisance)
         self.channels = [self._channel(channel) for channel in model.channels]
 
@@ -176,6 +176,11 @@ class _Builder:
             self.places[nuisance.name] = (name, place)
         self.parameters.append({"name": name, "bounds": bounds})
         return {"name": name, "type": "shapesys", "data": errors.tolist()}
+
+
+def _ends(model: Model) -> list[tuple[float, float]]:
+    """Return the bounds of the nuisances, those of effects that are confined to their knots included."""
+    return [(float(low), float(high)) for low, high in zip(*(ends[1:] for ends in model.bounds), strict=True)]
 
 
 def _gamma_bounds(nuisance: Nuisance) -> list[float]:

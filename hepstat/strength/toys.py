@@ -11,12 +11,11 @@ import numpy as np
 from hepstat.checks import finite_number
 from hepstat.digest import numbers_digest
 from hepstat.errors import InputError
-from hepstat.infer.statistics import statistic
 from hepstat.kernels.draws.pool import alias_table
 from hepstat.kernels.newton import CONVERGED
 from hepstat.kernels.strength_toys import Pools, Records, Source, throw_strength_toys
 from hepstat.seeds import Key
-from hepstat.strength.fitting import problem_of
+from hepstat.strength.fitting import problem_of, statistic_of_minima
 from hepstat.strength.model import Model
 from hepstat.strength.sources import warn_if_small
 from hepstat.toys.study import PreparedStudy
@@ -40,8 +39,8 @@ class StrengthToys(PreparedStudy):
     Bins are Poisson counts, events of unbinned channels are drawn from the simulated ones with replacement, auxiliary
     measurements are thrown around the true nuisances. A record has `status` (0, or a key of `reasons`), `n`, `mu_hat`,
     the nuisances at the best fit under their names, and `nll_best`, `nll_test` and `nll_zero`: -log L at the
-    minimum, at `mu_test` and at strength 0. :func:`statistics_of` makes test statistics of them. Run it with
-    :func:`hepstat.toys.run`.
+    minimum, at `mu_test` and at strength 0, infinite where the toy is impossible there. :func:`statistics_of` makes
+    test statistics of them. Run it with :func:`hepstat.toys.run`.
 
     Parameters
     ----------
@@ -74,8 +73,10 @@ class StrengthToys(PreparedStudy):
         self.model, self.mu = model, finite_number(mu, "mu")
         self.mu_test = finite_number(mu_test, "mu_test")
         self.theta = model.theta(mu, nuisances)
-        if (model.expected(self.theta).sum(axis=1) < 0).any():
-            raise InputError("mu", f"is {mu:g}, with negative expectations", "Throw where events can be expected")
+        model.require_expectations(self.theta)
+        taken = sorted({"status", "n", "mu_hat", "nll_best", "nll_test", "nll_zero"} & set(model.names))
+        if taken:
+            raise InputError("nuisances", f"have {taken[0]!r}, a field of the records", "Choose another name")
         for weights, pool in zip(self._weights, model.simulated.pools, strict=True):
             warn_if_small(pool.component.name, float(weights.sum()), weights)
 
@@ -163,6 +164,8 @@ def _alias(weights: Floats) -> tuple[Floats, Ints]:
 def statistics_of(toys: ToyTable, name: str) -> Floats:
     """Return a test statistic (toys,) of toys of :class:`StrengthToys`, NaN for those that failed.
 
+    It is infinite for toys that are impossible under the hypothesis under test.
+
     Parameters
     ----------
     toys : ToyTable
@@ -179,12 +182,7 @@ def statistics_of(toys: ToyTable, name: str) -> Floats:
     good = toys.status == CONVERGED
     values = np.full(len(toys), np.nan)
     parts = {field: np.asarray(toys[field])[good] for field in ("nll_best", "nll_test", "nll_zero", "mu_hat")}
-    values[good] = statistic(
-        name,
-        nll_best=parts["nll_best"],
-        mu_hat=parts["mu_hat"],
-        mu=toys.config["mu_test"],
-        nll_mu=parts["nll_test"],
-        nll_zero=parts["nll_zero"],
+    values[good] = statistic_of_minima(
+        name, parts["nll_best"], parts["mu_hat"], toys.config["mu_test"], parts["nll_test"], parts["nll_zero"]
     )
     return values

@@ -23,7 +23,9 @@ _EMPTY = -25.0  # logarithm of a mean that is as good as none
 _TINY, _HARDLY = 1e-300, 1e-4  # of means; of events
 _LONGEST, _MOST_STEPS, _MOST_HALVES = 3.0, 10000, 40  # of a step in a logarithm; of steps; of halves of one
 _POINTS = 49  # at which the profile is looked at for minima
-_RIDGE = 1e-12  # of the information, so that logarithms of means that are as good as none have a step
+_RIDGE = (
+    1e-12  # of the information, absolute and relative, so that logarithms of means that are as good as none have a step
+)
 _ENOUGH = 1e-14  # relative decrease of -log L that is worth another step
 _A_TO_D = np.array([1.0, 1.0, -1.0])  # log background of A is that of B and C, less that of D
 
@@ -106,7 +108,7 @@ def abcd_signal(counts: ArrayLike, signal: ArrayLike, *, non_closure: float = 0.
     def excess(strength: float) -> float:
         return 2.0 * (_fit(n, s, nonclosure, strength)[0] - best) - z**2
 
-    lower = brentq(excess, 0.0, mu, xtol=1e-8) if mu > 0 and excess(0.0) > 0 else 0.0
+    lower = brentq(excess, 0.0, mu, xtol=1e-8 * mu) if mu > 0 and excess(0.0) > 0 else 0.0
     step = (z + 1.0) * np.sqrt(n[0] + 1.0) / s[0]
     while excess(mu + step) < 0:
         step *= 2.0
@@ -116,7 +118,7 @@ def abcd_signal(counts: ArrayLike, signal: ArrayLike, *, non_closure: float = 0.
     return AbcdSignal(
         mu=mu,
         mu_lower=lower,
-        mu_upper=brentq(excess, mu, mu + step, xtol=1e-8),
+        mu_upper=brentq(excess, mu, mu + step, xtol=1e-8 * step),
         background=float(_background(logs, nonclosure)),
         background_uncorrected=uncorrected,
         q0=q,
@@ -187,6 +189,7 @@ def _descend(n: Floats, s: Floats, non_closure: float, mu: Floats, logs: Floats)
         slopes[:, (1, 2, 3), (0, 1, 2)] = np.exp(logs[:, :3])
         gradient = np.einsum("ki,kij->kj", 1.0 - n / m, slopes) + constraint * logs
         information = np.einsum("ki,kij,kil->kjl", 1.0 / m, slopes, slopes) + np.diag(constraint + _RIDGE)
+        information[:, range(4), range(4)] *= 1.0 + _RIDGE
         step = -np.clip(np.linalg.solve(information, gradient[..., np.newaxis])[..., 0], -_LONGEST, _LONGEST)
         there, ahead = _halved(value, logs, step, now)
         moved = ahead < now - _ENOUGH * (1.0 + np.abs(now))

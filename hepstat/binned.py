@@ -24,6 +24,7 @@ from hepstat.types import Floats
 __all__ = ["PyhfFits", "PyhfTest", "log_lambda", "model_of", "nlls", "pyhf_cls", "pyhf_model"]
 
 _STATISTICS = {"q0": "q0", "q_mu": "q", "q_mu_tilde": "qtilde"}
+_WORSE = 1e-3  # of -2 log L: by how much a best fit may be worse than others
 _TOLERANCE = 1e-12  # of -2 log L; that of pyhf's defaults shows in the fifth digit of CLs
 
 
@@ -198,17 +199,7 @@ def nlls(model: Any, data: ArrayLike, mu: float = 1.0, *, mu_bounds: tuple[float
     """
     seen, place, strength = _data_of(model, data), _position_of_mu(model), finite_number(mu, "mu")
     start = _start(model, seen, strength, mu_bounds)
-
-    def fits(pyhf: Any) -> list[tuple[Any, Any]]:
-        mle, found = pyhf.infer.mle, [pyhf.infer.mle.fit(seen.tolist(), model, **start, return_fitted_val=True)]
-        for value in (strength, 0.0):
-            wide = list(start["par_bounds"])
-            wide[place] = (min(wide[place][0], value), max(wide[place][1], value))  # pyhf asks for this
-            chosen = {**start, "par_bounds": wide, "return_fitted_val": True}
-            found.append(mle.fixed_poi_fit(value, seen.tolist(), model, **chosen))
-        return found
-
-    best, held, zero = _with_minimisers(fits)
+    best, held, zero = _with_minimisers(lambda pyhf: _fits(pyhf, model, seen, strength, start))
     return PyhfFits(
         mu=strength,
         mu_hat=float(best[0][place]),
@@ -286,6 +277,7 @@ def pyhf_cls(
     tested = 0.0 if statistic == "q0" else strength
 
     def test(pyhf: Any) -> tuple[Any, Any]:
+        _fits(pyhf, model, seen, strength, start)
         calculator = pyhf.infer.calculators.AsymptoticCalculator(
             seen.tolist(), model, test_stat=_STATISTICS[statistic], **start
         )
@@ -324,8 +316,26 @@ def _with_minimisers(work: Callable[[Any], Any]) -> Any:
             try:
                 return work(pyhf)
             except pyhf.exceptions.FailedMinimization as error:
-                message = str(error)
+                message = error.result if isinstance(error.result, str) else str(error)
     raise FitError(f"pyhf has not found a minimum: {message}")
+
+
+def _fits(pyhf: Any, model: Any, data: Floats, mu: float, start: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return pyhf's fits with mu free, held, and at 0.
+
+    Its minimiser may stop far from the minimum without a word, as for mu of 1e-4. That counts as a failure here.
+    """
+    place, mle = _position_of_mu(model), pyhf.infer.mle
+    low, high = start["par_bounds"][place]
+    found = [mle.fit(data.tolist(), model, **start, return_fitted_val=True)]
+    for value in (mu, 0.0):
+        wide = list(start["par_bounds"])
+        wide[place] = (min(low, value), max(high, value))  # pyhf asks for this
+        chosen = {**start, "par_bounds": wide, "return_fitted_val": True}
+        found.append(mle.fixed_poi_fit(value, data.tolist(), model, **chosen))
+        if low <= value <= high and found[-1][1] < found[0][1] - _WORSE:
+            raise pyhf.exceptions.FailedMinimization(f"the fit is worse than that at mu = {value:g}")
+    return found
 
 
 def _position_of_mu(model: Any) -> int:

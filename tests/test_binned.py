@@ -147,3 +147,13 @@ def test_refusals():
     ):
         with pytest.raises(InputError):
             wrong()
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e3, 1e4, 1e6])
+def test_scales(scale: float) -> None:
+    """A signal so many times as large is the same test of a strength as many times smaller."""
+    unit, other = (pyhf_model([10.0 * s], [50.0], background_errors=[7.0]) for s in (1.0, scale))
+    first, second = nlls(unit, [58.0]), nlls(other, [58.0], 1.0 / scale)
+    assert second.mu_hat * scale == pytest.approx(first.mu_hat, abs=0.02)
+    assert second.nll_best == pytest.approx(first.nll_best, abs=1e-3)
+    assert pyhf_cls(other, [58.0], 1.0 / scale).cl_s == pytest.approx(pyhf_cls(unit, [58.0]).cl_s, abs=1e-3)

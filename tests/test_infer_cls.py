@@ -1,6 +1,5 @@
-"""CLs from toys: against its definition, the asymptotic one, and the coverage of its intervals; the picture."""
+"""CLs from toys: against its definition, the asymptotic one, and the coverage of its intervals."""
 
-import io
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ from scipy import stats
 
 from hepstat.errors import InputError
 from hepstat.infer import AsymptoticDistribution, CLs, asymptotic_cls, binomial_interval, toy_cls
-from hepstat.plot import draw_cls_band
 
 
 def test_definition():
@@ -113,27 +111,3 @@ def test_bad_input():
         toy_cls([1.0], [1.0], [1.0, 2.0])
     with pytest.raises(InputError, match="no toy to count"):
         toy_cls([1.0], [1.0], 1.0, failed=[True], count_failed="drop")
-
-
-def test_picture():
-    """Bands, median, data and level, over the signal strength in order."""
-    mus = [2.0, 0.5, 1.0]
-    results = [asymptotic_cls((1.5 * mu) ** 2, (2 * mu) ** 2, mu=mu) for mu in mus]
-    figure = draw_cls_band(results, title="t")
-    (axes,) = figure.axes
-    words = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert words == [r"Expected $\pm 2\sigma$", r"Expected $\pm 1\sigma$", "Expected", "0.05", "Observed"]
-    assert axes.lines[0].get_xdata().tolist() == sorted(mus)
-    assert axes.lines[0].get_ydata().tolist() == [results[i].expected_cl_s[2] for i in (1, 2, 0)]
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert stream.getvalue().startswith(b"\x89PNG")
-    rng = np.random.default_rng(1)
-    toys = [toy_cls(rng.chisquare(1, 200), rng.chisquare(1, 200) + mu, 1.0, mu=mu) for mu in mus]
-    bare = draw_cls_band(toys, observed=False, level=None).axes[0]
-    assert len(bare.get_legend().get_texts()) == 3
-    assert draw_cls_band(toys).axes[0].containers
-    with pytest.raises(InputError, match="two or more"):
-        draw_cls_band(results[:1])
-    with pytest.raises(InputError, match="level"):
-        draw_cls_band(results, level=2.0)

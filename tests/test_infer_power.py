@@ -1,6 +1,4 @@
-"""Power from toys: against Gaussians, the coverage of its errors, and the picture."""
-
-import io
+"""Power from toys: against Gaussians, and the coverage of its errors."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,6 @@ from scipy import stats
 
 from hepstat.errors import InputError
 from hepstat.infer import PowerComparison, PowerCurve, compare_power, level_test, power_curve
-from hepstat.plot import draw_power
 
 
 def _toys(rng, n, shift):
@@ -109,28 +106,6 @@ def test_bad_input():
     for levels in ([0.5, 0.1], [0.0], [1.0]):
         with pytest.raises(InputError, match="levels"):
             power_curve([1.0], [1.0], levels)
-
-
-def test_picture():
-    """Curves with bands, the diagonal, and the level; logarithmic if wanted."""
-    rng = np.random.default_rng(5)
-    curves = {name: power_curve(*pair) for name, pair in _pairs(rng, 500).items()}
-    for log in (False, True):
-        (axes,) = draw_power(curves, log=log, title="t").axes
-        words = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert words == [*curves, "Level 0.05"]
-        assert axes.lines[0].get_ydata().tolist() == curves["sum"].power.tolist()
-        np.testing.assert_array_equal(axes.lines[3].get_xdata(), axes.lines[3].get_ydata())
-        assert axes.get_xscale() == ("log" if log else "linear")
-    figure = draw_power(curves, level=None)
-    assert len(figure.axes[0].get_legend().get_texts()) == 3
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert stream.getvalue().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="empty"):
-        draw_power({})
-    with pytest.raises(InputError, match="level"):
-        draw_power(curves, level=0.0)
 
 
 def test_ties_by_rounding_are_rejected_by_lot():

@@ -1,11 +1,11 @@
 """Pictures: drawn without a window, with everything on them that was given."""
 
-import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from drawn import save, words
 from scipy import stats
 
 from hepstat.errors import InputError
@@ -21,33 +21,23 @@ def _histogram():
     return Histogram.from_values(Regular(10, 0, 10), values=COUNTS)
 
 
-def _png(figure):
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert figure._repr_png_().startswith(b"\x89PNG")
-    return stream.getvalue()
-
-
-def _words(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
 def test_spectrum_with_pulls():
     """Data first in the legend; labels with units; two panels."""
     curves = {"background": 45 * np.exp(-X / 4), "total": 46 * np.exp(-X / 4), "signal": np.ones(100)}
     figure = draw_spectrum(_histogram(), curves, X, pulls=np.zeros(10), name="mass", unit="GeV", title="t")
     top, below = figure.axes
-    assert _words(top) == ["Data", "Signal + background fit", "Background", "Signal"]
+    assert words(top) == ["Data", "Signal + background fit", "Background", "Signal"]
     assert top.get_ylabel() == "Events / 1 GeV"
     assert below.get_xlabel() == "Mass [GeV]"
-    assert _png(figure).startswith(b"\x89PNG")
+    save(figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")  # for notebooks
 
 
 def test_spectrum_without_pulls_and_with_other_curves():
     """Any name of a curve will do."""
     figure = draw_spectrum(_histogram(), {"QCD": 40 * np.exp(-X / 4)}, X, unit="")
     assert len(figure.axes) == 1
-    assert _words(figure.axes[0]) == ["Data", "QCD"]
+    assert words(figure.axes[0]) == ["Data", "QCD"]
     assert figure.axes[0].get_ylabel() == "Events / 1"
 
 
@@ -55,7 +45,7 @@ def test_blinded_bins_are_not_drawn():
     """Not even those that only touch the region."""
     figure = draw_spectrum(_histogram(), {}, X, pulls=np.arange(10.0), blind=(2.5, 5.0))
     top, below = figure.axes
-    assert "Blinded" in _words(top)
+    assert "Blinded" in words(top)
     drawn = below.lines[-1].get_xdata()
     assert drawn.tolist() == [0.5, 1.5, 5.5, 6.5, 7.5, 8.5, 9.5]
     points = top.containers[0].lines[0].get_ydata()
@@ -85,19 +75,19 @@ def test_p0_at_any_depth(depth):
     z = depth * np.exp(-0.5 * (X - 5) ** 2)
     figure = draw_p0(X, stats.norm.logsf(z), stats.norm.logsf(0.9 * z), name="mass")
     axes = figure.axes[0]
-    assert _words(axes) == ["Observed", "Expected"]
+    assert words(axes) == ["Observed", "Expected"]
     assert 2 <= len(axes.texts) <= 10
     assert axes.get_ylim()[0] < stats.norm.logsf(depth) / np.log(10)
     assert axes.get_xlabel() == "Signal mass [GeV]"
-    _png(figure)
+    save(figure)
 
 
 def test_p0_with_gaps():
     """NaN is no point."""
     log_p = np.full(100, np.nan)
-    _png(draw_p0(X, log_p))
+    save(draw_p0(X, log_p))
     log_p[3] = -2.0
-    _png(draw_p0(X, log_p, np.full(100, np.nan)))
+    save(draw_p0(X, log_p, np.full(100, np.nan)))
 
 
 def test_map_of_position_and_width():
@@ -106,8 +96,8 @@ def test_map_of_position_and_width():
     figure = draw_z_map(X, [1.0, 2.0, 3.0], z)
     assert figure.axes[0].get_ylabel() == "Signal width [GeV]"
     assert figure.axes[1].get_ylabel() == "Local significance"
-    _png(figure)
-    _png(draw_z_map(X, [1.0], z[:1]))
+    save(figure)
+    save(draw_z_map(X, [1.0], z[:1]))
 
 
 def test_calibration_of_p_values():
@@ -116,30 +106,30 @@ def test_calibration_of_p_values():
     found = p_value_calibration(p, below=0.5, failed=np.arange(500) < 2)
     figure = draw_p_calibration(found, title="t")
     top, below = figure.axes
-    assert _words(top) == ["Uniform, 1$\\sigma$", f"{found.n_below} toys"]
+    assert words(top) == ["Uniform, 1$\\sigma$", f"{found.n_below} toys"]
     assert top.get_xlim() == (0.0, 0.5)
     assert "2 failed" in top.texts[0].get_text()
     assert [label.get_text() for label in below.get_xticklabels()] == ["0.1", "0.05", "0.01", "0.00135"]
     points = below.containers[0].lines[0].get_ydata()
     np.testing.assert_allclose(points, found.rates / found.thresholds)
-    _png(figure)
+    save(figure)
     assert draw_p_calibration(p).axes[0].containers[0].lines[0].get_ydata().sum() == 500
-    _png(draw_p_calibration([0.3]))
+    save(draw_p_calibration([0.3]))
 
 
 def test_coverage_with_and_without_pulls():
     """One panel or two."""
     truth = np.repeat([0.0, 1.0, 2.0], 50)
     ends = truth - 1, truth + 0.5
-    _png(draw_coverage(coverage(truth, *ends)))
+    save(draw_coverage(coverage(truth, *ends)))
     both = coverage(truth, *ends, estimate=truth + np.tile([0.1, -0.1], 75), error=np.full(150, 0.1))
     figure = draw_coverage(both, name="yield", unit="events", title="t")
     top, below = figure.axes
-    assert _words(top) == ["Level 0.6827", "Toys"]
-    assert _words(below) == ["Mean", "Width"]
+    assert words(top) == ["Level 0.6827", "Toys"]
+    assert words(below) == ["Mean", "Width"]
     assert below.get_xlabel() == "Yield [events]"
-    _png(figure)
-    _png(draw_coverage(coverage(0.0, [-1.0], [1.0], estimate=[0.0], error=[1.0])))  # no width from one toy
+    save(figure)
+    save(draw_coverage(coverage(0.0, [-1.0], [1.0], estimate=[0.0], error=[1.0])))  # no width from one toy
 
 
 @pytest.mark.parametrize("n", [1, 9, 60])
@@ -150,10 +140,10 @@ def test_global_p_of_several_methods(n):
     poor = np.where(z > 4, 0.0, p), 2 * p
     figure = draw_global_p(z, {"Gross-Vitells": (p, error), "Toys": poor, "None": (p * np.nan, p)}, title="t")
     axes = figure.axes[0]
-    assert _words(axes) == ["Local", "Gross-Vitells", "Toys", "None"]
+    assert words(axes) == ["Local", "Gross-Vitells", "Toys", "None"]
     assert axes.get_ylim()[0] < stats.norm.logsf(z.max()) / np.log(10)
     assert axes.get_ylim()[1] > 0
-    _png(figure)
+    save(figure)
 
 
 @pytest.mark.parametrize(

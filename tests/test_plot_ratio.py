@@ -1,9 +1,8 @@
 """Pictures of ratios: drawn without a window, with everything that was given."""
 
-import io
-
 import numpy as np
 import pytest
+from drawn import save, words
 from numpy.testing import assert_allclose
 
 from hepstat.errors import InputError
@@ -16,16 +15,6 @@ RATIO = AnalyticRatio(lambda x: 0.5 * x[:, 0] - 0.125)
 FOUND = diagnose(RATIO, SIGNAL, BACKGROUND, features=("a", "b", "c"))
 
 
-def _words(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-def _png(figure):
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert stream.getvalue().startswith(b"\x89PNG")
-
-
 @pytest.mark.parametrize("log", [False, True])
 def test_ratios_over_a_feature(log):
     """Lines of functions, dots of known ones, points of bins."""
@@ -36,11 +25,11 @@ def test_ratios_over_a_feature(log):
         {"Network": RATIO}, x, analytic=known, binned={"Bins": binned}, log=log, name="mass", unit="GeV"
     )
     (axes,) = figure.axes
-    assert _words(axes) == ["Network", "Known", "Bins"]
+    assert words(axes) == ["Network", "Known", "Bins"]
     assert axes.get_xlabel() == "Mass [GeV]"
     assert_allclose(axes.lines[0].get_ydata(), np.exp(0.5 * x - 0.125))
     assert axes.get_yscale() == ("log" if log else "linear")
-    _png(figure)
+    save(figure)
 
 
 def test_several_binned_ratios():
@@ -51,7 +40,7 @@ def test_several_binned_ratios():
     colours = [line.get_color() for line in axes.lines[:2]]
     assert [container.lines[0].get_color() for container in axes.containers] == colours
     assert axes.get_title(loc="left") == "Two"
-    _png(figure)
+    save(figure)
 
 
 def test_nothing_to_draw():
@@ -69,9 +58,9 @@ def test_reliability():
     points = top.containers[0].lines[0]
     assert_allclose(points.get_xdata(), FOUND.predicted)
     assert_allclose(points.get_ydata(), FOUND.measured)
-    assert f"{FOUND.reliability_ndf:g}" in _words(top)[1]
+    assert f"{FOUND.reliability_ndf:g}" in words(top)[1]
     assert_allclose(below.containers[0].lines[0].get_ydata(), FOUND.measured / FOUND.predicted)
-    _png(figure)
+    save(figure)
 
 
 def test_closure():
@@ -79,13 +68,13 @@ def test_closure():
     figure = draw_closure(FOUND)
     assert [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()] == ["a", "b", "c"]
     assert len(figure.axes) == 6
-    _png(figure)
+    save(figure)
     assert [axes.get_xlabel() for axes in draw_closure(FOUND, ["c", "a"]).axes if axes.get_xlabel()] == ["c", "a"]
     varied = compare_variation(RATIO, BACKGROUND, SIGNAL)
     labels = ("Varied", "Nominal times r", "Nominal")
     single = draw_closure(varied, ["x1"], labels=labels)
     assert {text.get_text() for text in single.legends[0].get_texts()} == set(labels)
-    _png(single)
+    save(single)
 
 
 @pytest.mark.parametrize("features", [("d",), ()])

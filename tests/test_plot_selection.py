@@ -1,9 +1,8 @@
 """Pictures of cuts, boundaries, losses and trainings: drawn without a window, with everything that was given."""
 
-import io
-
 import numpy as np
 import pytest
+from drawn import save, words
 
 from hepstat.errors import InputError
 from hepstat.learn.data import Process, mix
@@ -32,18 +31,8 @@ SCAN = threshold_scan(SAMPLE, SAMPLE.x[:, 0])
 OTHER = threshold_scan(SAMPLE, SAMPLE.x[:, 0] - SAMPLE.x[:, 1], significance="asimov")
 
 
-def _words(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
 def _figure_words(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def _png(figure):
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert stream.getvalue().startswith(b"\x89PNG")
 
 
 def test_scans_over_threshold_and_efficiency():
@@ -57,7 +46,7 @@ def test_scans_over_threshold_and_efficiency():
         np.testing.assert_array_equal(np.isfinite(axes.lines[0].get_ydata()), SCAN.allowed & np.isfinite(SCAN.z))
         assert axes.lines[1].get_xdata().tolist() == [best]
         assert axes.lines[1].get_ydata().tolist() == [SCAN.best_z]
-    _png(figure)
+    save(figure)
     assert "sqrt" in draw_threshold_scan({"one": SCAN}).axes[0].get_ylabel()
 
 
@@ -68,16 +57,16 @@ def test_published_points_of_a_scan():
     circles = right.lines[-1]
     assert circles.get_xydata().tolist() == [[0.2, 1.0], [0.4, 2.0]]
     assert circles.get_color() == right.lines[-2].get_color()
-    assert _words(right) == ["two, published"]
+    assert words(right) == ["two, published"]
     assert _figure_words(figure) == ["one", "two"]
-    _png(figure)
+    save(figure)
 
 
 def test_scan_of_one_point():
     """Equal scores have one threshold."""
     one = threshold_scan(SAMPLE, np.zeros(len(SAMPLE)))
-    _png(draw_threshold_scan({"one": one}))
-    _png(draw_roc({"one": one}))
+    save(draw_threshold_scan({"one": one}))
+    save(draw_roc({"one": one}))
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -85,11 +74,11 @@ def test_efficiencies_by_process(log):
     """Every process, and the best threshold."""
     figure = draw_efficiencies(SCAN, log=log, title="t")
     axes = figure.axes[0]
-    assert _words(axes) == ["s", "b1", "b2", "Best threshold"]
+    assert words(axes) == ["s", "b1", "b2", "Best threshold"]
     shown = axes.lines[1].get_ydata()
     np.testing.assert_allclose(shown[shown > 0], SCAN.efficiencies[1][SCAN.efficiencies[1] > 0])
     assert len({line.get_color() for line in axes.lines}) == 4
-    _png(figure)
+    save(figure)
 
 
 def test_roc_of_curves_and_scans():
@@ -97,16 +86,16 @@ def test_roc_of_curves_and_scans():
     curve = roc(SAMPLE.x[:, 0], SAMPLE.y, SAMPLE.w)
     figure = draw_roc({"scan": SCAN, "curve": curve}, title="t")
     axes = figure.axes[0]
-    assert _words(axes) == ["scan", f"curve (AUC {curve.auc:.4f})"]
+    assert words(axes) == ["scan", f"curve (AUC {curve.auc:.4f})"]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), SCAN.background_efficiency)
     assert axes.get_ylabel() == "Background efficiency"
-    _png(figure)
+    save(figure)
     figure = draw_roc({"scan": SCAN}, kind="true", log=True)
     shown = figure.axes[0].lines[0].get_ydata()
     true = SCAN.true_background_efficiency
     np.testing.assert_array_equal(shown[np.isfinite(shown)], true[true > 0])
     assert figure.axes[0].get_ylabel() == "True background efficiency"
-    _png(figure)
+    save(figure)
 
 
 def test_many_curves_differ():
@@ -133,7 +122,7 @@ def test_boundaries():
     np.testing.assert_allclose(lines[0].get_paths()[0].vertices[:, 0], 3.0)
     circle = lines[2].get_paths()[0].vertices
     np.testing.assert_allclose(np.hypot(*(circle - [4, 7]).T), 2.0, atol=2e-3)
-    _png(figure)
+    save(figure)
 
 
 def test_published_boundaries():
@@ -146,7 +135,7 @@ def test_published_boundaries():
     assert [entry.get_linestyle() for entry in axes.lines[2:]] == ["-", "-", "--"]
     assert line.get_color() == axes.lines[3].get_color()
     assert _figure_words(figure)[2:] == ["a", "b", "b, published"]
-    _png(figure)
+    save(figure)
 
 
 def test_boundaries_with_defaults():
@@ -154,7 +143,7 @@ def test_boundaries_with_defaults():
     figure = draw_boundaries(SAMPLE.x, SAMPLE.y, {}, limits=((0, 5), (1, 9)))
     assert _figure_words(figure) == ["Process 0", "Process 1"]
     assert figure.axes[0].get_ylim() == (1.0, 9.0)
-    _png(figure)
+    save(figure)
 
 
 @pytest.mark.parametrize("n", [1, 3, 4])
@@ -173,7 +162,7 @@ def test_loss_landscapes(n):
     assert ([3.0, -3.0], [1.0, 0.0], [1.0, 10.0]) in seen
     text = panels[0].get_xlabel() if n == 1 else figure.get_supxlabel()
     assert text == "Score of event 1 (y = 1, w = 1)"
-    _png(figure)
+    save(figure)
 
 
 def _training(n_epochs, validation, steps=(), status="finished"):
@@ -189,10 +178,10 @@ def test_training(validation, n_epochs):
     """Loss of training, of validation where there is one, and the best epoch, numbered from 1."""
     axes = draw_training(_training(n_epochs, validation), log=True, title="t").axes[0]
     held = ["Validation", f"Best: epoch {n_epochs}"] if validation else []
-    assert _words(axes) == ["Training", *held]
+    assert words(axes) == ["Training", *held]
     assert axes.lines[0].get_xdata().tolist() == list(range(1, n_epochs + 1))
     assert axes.get_xlabel() == "Epoch"
-    _png(axes.figure)
+    save(axes.figure)
 
 
 def test_training_that_was_given_up():
@@ -202,7 +191,7 @@ def test_training_that_was_given_up():
     assert axes.get_legend().get_title().get_text() == "Not finite"
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), steps)
     assert axes.get_xlabel() == "Step of the first epoch"
-    _png(axes.figure)
+    save(axes.figure)
 
 
 @pytest.mark.parametrize(

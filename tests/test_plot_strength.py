@@ -1,9 +1,8 @@
 """Pictures of likelihoods and test statistics: drawn without a window, with everything that was given."""
 
-import io
-
 import numpy as np
 import pytest
+from drawn import save, words
 
 from hepstat.errors import InputError
 from hepstat.infer import AsymptoticDistribution
@@ -15,28 +14,18 @@ PARABOLA = 7.0 + 0.5 * (MU - 1.0) ** 2
 RNG = np.random.default_rng(4)
 
 
-def _words(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-def _png(figure):
-    stream = io.BytesIO()
-    figure.savefig(stream)
-    assert stream.getvalue().startswith(b"\x89PNG")
-
-
 def test_likelihood():
     """Curves start at 0, an interval is shaded under its own, its level and the truth are marked."""
     curves = {"narrow": (MU, 4.0 * PARABOLA), "wide": (MU, PARABOLA)}
     found = draw_likelihood(curves, intervals={"wide": Interval(1.0, 0.0, 2.0, 0.683, 1.0)}, truth=0.9, title="t")
     axes = found.axes[0]
-    assert _words(axes) == ["narrow", "wide", "$1.0^{+1.0}_{-1.0}$ at 0.683", "Truth 0.9"]
+    assert words(axes) == ["narrow", "wide", "$1.0^{+1.0}_{-1.0}$ at 0.683", "Truth 0.9"]
     for line, factor in zip(axes.lines[:2], (4.0, 1.0), strict=True):
         assert line.get_ydata() == pytest.approx(factor * (MU - 1.0) ** 2, abs=1e-12)
     shaded = axes.collections[0].get_paths()[0].vertices
     assert (shaded[:, 0].min(), shaded[:, 0].max()) == (0.0, 2.0)
     assert axes.get_xlim() == (-1.0, 3.0)
-    _png(found)
+    save(found)
 
 
 def test_likelihood_without_interval():
@@ -44,7 +33,7 @@ def test_likelihood_without_interval():
     found = draw_likelihood({"a": (MU, PARABOLA)}, top=4.0, name="yield", unit="events")
     assert found.axes[0].lines[1].get_ydata()[0] == 1.0
     assert found.axes[0].get_xlabel() == "Yield [events]"
-    _png(draw_likelihood({"a": (MU, PARABOLA)}, intervals={"a": Interval(1.0, -9.0, 9.0, 0.95, 2.0)}))
+    save(draw_likelihood({"a": (MU, PARABOLA)}, intervals={"a": Interval(1.0, -9.0, 9.0, 0.95, 2.0)}))
 
 
 def test_bad_likelihoods():
@@ -66,24 +55,21 @@ def test_statistic():
     found = draw_statistic(*q, observed=3.0, asymptotic=(null, other), statistic="q_mu", names=("s + b", "b"))
     axes = found.axes[0]
     tail = (q[0][:-1] >= 3.0).mean()
-    words = [
-        *("Toys, s + b", f"p = {tail:.3g}", "Asymptotic, s + b", "Toys, b", "Asymptotic, b"),
-        "Observed 3",
-    ]
-    assert _words(axes) == words
+    of_null = ["Toys, s + b", f"p = {tail:.3g}", "Asymptotic, s + b"]
+    assert words(axes) == [*of_null, "Toys, b", "Asymptotic, b", "Observed 3"]
     assert axes.get_xlabel() == r"$q_\mu$"
     width = axes.get_xlim()[1] / 40
     for line, toys in zip(axes.lines, (null, other), strict=False):
         assert (line.get_ydata() * width).sum() == pytest.approx(toys.cdf(axes.get_xlim()[1]), abs=1e-12)
-    _png(found)
+    save(found)
 
 
 def test_statistic_of_one_hypothesis():
     """Without anything else; a statistic with either sign; toys that are all the same."""
     found = draw_statistic(RNG.normal(size=300), statistic="simple", bins=10)
-    assert _words(found.axes[0]) == ["Toys, tested hypothesis"]
+    assert words(found.axes[0]) == ["Toys, tested hypothesis"]
     assert found.axes[0].get_xlim()[0] < 0
-    _png(draw_statistic(np.zeros(5), observed=0.0, asymptotic=AsymptoticDistribution("q0", 0.0, 0.0, 1.0)))
+    save(draw_statistic(np.zeros(5), observed=0.0, asymptotic=AsymptoticDistribution("q0", 0.0, 0.0, 1.0)))
 
 
 def test_bad_statistics():

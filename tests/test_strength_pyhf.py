@@ -196,3 +196,11 @@ def test_other_refusals():
     events = Unbinned([Component("s", 1.0, signal=True, ratio=np.ones_like), Component("b", 5.0)])
     with pytest.raises(InputError, match="not binned"):
         to_pyhf(Model(events))
+
+
+def test_confined_nuisances():
+    """Bounds of effects that keep a nuisance between their knots are pyhf's too."""
+    effect = Effect((-1.0, 0.0, 1.0), factors=(1 / 1.1, 1.0, 1.1), confined=True)
+    parts = [Component("s", [10.0], signal=True), Component("b", [50.0], effects={"a": effect})]
+    made = to_pyhf(Model(Binned(parts), [Nuisance("a", width=2.0)]))
+    assert made.pyhf.config.param_set("a").suggested_bounds == [[-0.5, 0.5]]

@@ -238,9 +238,15 @@ def test_signal_where_the_likelihood_has_several_minima(counts, signal, non_clos
     n, s = np.array(counts), np.array(signal)
     bounds = [(0.0, None)] + [(-25.0, 15.0)] * 3 + [(-8.0, 8.0)]
 
+    logs = np.array([[0, 1, 1, -1, non_closure], *np.eye(5)[1:4]])  # of the backgrounds, by the parameters
+
     def nll(p):
-        m = np.maximum(p[0] * s + np.exp([p[1] + p[2] - p[3] + non_closure * p[4], *p[1:4]]), 1e-300)
-        return float((m - n * np.log(m)).sum()) + 0.5 * p[4] ** 2
+        background = np.exp(logs @ p)
+        m = np.maximum(p[0] * s + background, 1e-300)
+        slope = 1.0 - n / m
+        gradient = (slope * background) @ logs
+        gradient[[0, 4]] += slope @ s, p[4]
+        return float((m - n * np.log(m)).sum()) + 0.5 * p[4] ** 2, gradient
 
     rng = np.random.default_rng(1)
 
@@ -248,7 +254,7 @@ def test_signal_where_the_likelihood_has_several_minima(counts, signal, non_clos
         starts = [np.append(rng.normal(1.0, 4.0, 3), 0.0) for _ in range(12)]
         scale = rng.random(12) * n.sum() / s.sum() * (limits[0][1] is None)
         fits = [
-            minimize(nll, np.append(mu, p), bounds=limits, method="L-BFGS-B")
+            minimize(nll, np.append(mu, p), jac=True, bounds=limits, method="L-BFGS-B")
             for mu, p in zip(scale, starts, strict=True)
         ]
         return min(fits, key=lambda fit: fit.fun)

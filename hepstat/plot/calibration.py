@@ -82,13 +82,13 @@ def draw_coverage(calibration: CoverageCalibration, *, name: str = "truth", unit
                 lowest.axhline(level, color="0.5", linewidth=0.9, linestyle="--", zorder=1)
             lowest.set_ylabel("Pull")
             lowest.margins(y=0.15)
-            lowest.legend(loc="center right", framealpha=0.9, edgecolor="none", ncols=2)
+            lowest.legend(loc="center right", ncols=2)
         errors = _around(found.coverage, found.coverage_lower, found.coverage_upper)
         top.errorbar(found.truths, found.coverage, errors, label="Toys", **_POINTS)
         top.axhline(found.level, color=COLOURS["total"], linewidth=1.4, label=f"Level {found.level:g}", zorder=2)
         top.margins(y=0.25)
         top.set_ylabel("Coverage")
-        top.legend(loc="best", framealpha=0.9, edgecolor="none", ncols=2)
+        top.legend(loc="best", ncols=2)
         lowest.set_xlabel(axis_text(name, unit))
         figure.align_ylabels()
     return figure
@@ -110,7 +110,7 @@ def _draw_parts(axes: Axes, found: PValueCalibration) -> None:
     axes.set_xlabel("p-value")
     axes.set_ylabel("Toys")
     failed = f"; {found.n_failed} failed" if found.n_failed else ""
-    axes.legend(loc="upper left", framealpha=0.9, edgecolor="none", ncols=2)
+    axes.legend(loc="upper left", ncols=2)
     axes.text(
         0.98, 0.95, f"KS p = {found.ks_p:.2g}{failed}", transform=axes.transAxes, ha="right", va="top", fontsize=11
     )

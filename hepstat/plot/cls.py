@@ -78,5 +78,5 @@ def draw_cls_band(
         axes.set_ylim(0.0, 1.05)
         axes.set_xlabel(axis_text(name, unit))
         axes.set_ylabel(r"$\mathrm{CL_s}$")
-        axes.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="upper right")
     return figure

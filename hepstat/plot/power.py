@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hepstat.checks import finite_number
 from hepstat.errors import InputError
 from hepstat.infer import PowerCurve
-from hepstat.plot.style import curve_style, picture
+from hepstat.plot.style import BAND, curve_style, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def draw_power(
             colour, dashes = curve_style(i)
             axes.plot(curve.levels, curve.power, color=colour, linestyle=dashes, linewidth=1.6, label=label, zorder=3)
             low, high = curve.power - curve.error, curve.power + curve.error
-            axes.fill_between(curve.levels, low, high, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
+            axes.fill_between(curve.levels, low, high, color=colour, **BAND)
         least = min(float(curve.levels[0]) for curve in curves.values()) if log else 0.0
         if log:
             axes.set_xscale("log")
@@ -64,5 +64,5 @@ def draw_power(
         axes.set_ylim(0.0, 1.02)
         axes.set_xlabel("Level")
         axes.set_ylabel("Power")
-        axes.legend(loc="upper left" if log else "lower right", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="upper left" if log else "lower right")
     return figure

@@ -86,7 +86,7 @@ def draw_ratio(
         axes.set_xlim(points.min(), points.max())
         axes.set_xlabel(axis_text(name, unit))
         axes.set_ylabel("$p_S / p_B$")
-        axes.legend(loc="best", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="best")
     return figure
 
 
@@ -125,7 +125,7 @@ def draw_reliability(diagnostics: RatioDiagnostics, *, title: str = "") -> Figur
         top.set_xlim(low, high)
         top.set_ylim(low, high)
         top.set_ylabel("Measured $p_S / p_B$")
-        top.legend(loc="upper left", framealpha=0.9, edgecolor="none")
+        top.legend(loc="upper left")
         below.errorbar(x, y / x, errors / x, **_POINTS)
         below.axhline(1.0, color=COLOURS["total"], linewidth=1.2, zorder=2)
         below.margins(y=0.2)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.plot.style import DASHES, axis_text, curve_style, picture, process_colours
+from hepstat.plot.style import BAND, DASHES, axis_text, curve_style, picture, process_colours
 from hepstat.selection import Roc, ThresholdScan
 from hepstat.types import Floats
 
@@ -66,7 +66,7 @@ def draw_threshold_scan(
             z, error = np.where(seen, scan.z, np.nan), np.where(seen, np.nan_to_num(scan.z_error), 0.0)
             for axes, x in ((left, scan.thresholds), (right, scan.signal_efficiency)):
                 axes.plot(x, z, color=colour, linestyle=dashes, linewidth=1.6, label=label, zorder=3)
-                axes.fill_between(x, z - error, z + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
+                axes.fill_between(x, z - error, z + error, color=colour, **BAND)
                 axes.plot(x[scan.best], z[scan.best], marker="o", color=colour, markersize=5, zorder=4)
             if label in published:
                 circles: Any = {"marker": "o", "markerfacecolor": "none", "linestyle": "none", "zorder": 5}
@@ -108,7 +108,7 @@ def draw_efficiencies(scan: ThresholdScan, *, name: str = "score", log: bool = F
             dashes = "-" if scan.signal[k] else DASHES[1 + k % 3]
             axes.plot(scan.thresholds, shown, color=colour, linestyle=dashes, label=scan.names[k], zorder=3)
             low = np.maximum(shown - error, 0.1 * shown) if log else shown - error
-            axes.fill_between(scan.thresholds, low, shown + error, color=colour, alpha=0.2, linewidth=0.0, zorder=1)
+            axes.fill_between(scan.thresholds, low, shown + error, color=colour, **BAND)
         axes.axvline(scan.best_threshold, color="0.4", linewidth=1.0, linestyle=":", label="Best threshold", zorder=2)
         if log:
             axes.set_yscale("log")
@@ -119,7 +119,7 @@ def draw_efficiencies(scan: ThresholdScan, *, name: str = "score", log: bool = F
         axes.margins(x=0.0)
         axes.set_xlabel(axis_text(f"Threshold on {name}", ""))
         axes.set_ylabel("Efficiency")
-        axes.legend(loc="lower left" if log else "best", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="lower left" if log else "best")
     return figure
 
 
@@ -179,7 +179,7 @@ def draw_roc(
         axes.set_xlim(0.0, 1.0)
         axes.set_xlabel("Signal efficiency")
         axes.set_ylabel("True background efficiency" if kind == "true" else "Background efficiency")
-        axes.legend(loc="lower right" if log else "upper left", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="lower right" if log else "upper left")
     return figure
 
 

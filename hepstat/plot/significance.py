@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.infer import z_to_log_p
-from hepstat.plot.style import COLOURS, MORE_COLOURS, axis_text, picture
+from hepstat.plot.style import BAND, COLOURS, MORE_COLOURS, axis_text, picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def draw_global_p(z: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]
         axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
         axes.set_xlabel("Local significance Z")
         axes.set_ylabel("p-value")
-        axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="lower left")
     return figure
 
 
@@ -229,7 +229,7 @@ def _draw_global(axes: Axes, x: Floats, p: Floats, error: Floats, marker: str, s
         low = np.where(p > error, np.log10(p - error), np.where(p > 0, middle - 9.0, np.nan))
     if x.size >= _SMOOTH:
         axes.plot(x, middle, linewidth=1.6, **style)
-        axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0.0, zorder=1)
+        axes.fill_between(x, low, high, color=style["color"], **BAND)
     else:
         bars = np.array([middle - low, high - middle])
         axes.errorbar(x, middle, bars, linestyle="none", marker=marker, markersize=5, elinewidth=1.2, **style)

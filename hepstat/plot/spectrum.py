@@ -178,7 +178,7 @@ def _place_legend(axes: Axes, data: Histogram, shown: Bools, words: Mapping[str,
         max(1.12 * float(top.max()), min(left, right) / free, 1.0),
     )
     where: Any = "upper right" if right <= left else "upper left"
-    axes.legend([handles[i] for i in order], [texts[i] for i in order], loc=where, framealpha=0.9, edgecolor="none")
+    axes.legend([handles[i] for i in order], [texts[i] for i in order], loc=where)
 
 
 def _is_counts(data: Histogram) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array, finite_number, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.infer import STATISTICS, AsymptoticDistribution
-from hepstat.plot.style import COLOURS, axis_text, curve_style, picture
+from hepstat.plot.style import BAND, COLOURS, axis_text, curve_style, picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from hepstat.strength import Interval
@@ -91,7 +92,7 @@ def draw_likelihood(
         axes.set_ylim(0.0, height)
         axes.set_xlabel(axis_text(name, unit))
         axes.set_ylabel(r"$-2\,\Delta\log L$")
-        axes.legend(loc="upper center", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="upper center")
     return figure
 
 
@@ -103,16 +104,14 @@ def _curve(label: str, mu: ArrayLike, nll: ArrayLike) -> tuple[Floats, Floats]:
     return x, 2.0 * (y - y.min())
 
 
-def _shade(axes: Any, mu: Floats, rise: Floats, interval: Interval, colour: str) -> None:
+def _shade(axes: Axes, mu: Floats, rise: Floats, interval: Interval, colour: str) -> None:
     """Shade below a curve between the ends of an interval, of which the legend tells."""
     inside = mu[(mu > interval.lower) & (mu < interval.upper)]
     x = np.concatenate([[max(interval.lower, mu[0])], inside, [min(interval.upper, mu[-1])]])
     low, high = interval.mu - interval.lower, interval.upper - interval.mu
     digits = max(0, 1 - int(np.floor(np.log10(max(min(low, high), 1e-9)))))
     text = rf"${interval.mu:.{digits}f}^{{+{high:.{digits}f}}}_{{-{low:.{digits}f}}}$"
-    axes.fill_between(
-        x, np.interp(x, mu, rise), color=colour, alpha=0.2, linewidth=0.0, label=f"{text} at {interval.level:.3g}"
-    )
+    axes.fill_between(x, np.interp(x, mu, rise), color=colour, label=f"{text} at {interval.level:.3g}", **BAND)
 
 
 def draw_statistic(
@@ -180,7 +179,7 @@ def draw_statistic(
         axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel(_SYMBOLS[statistic])
         axes.set_ylabel("Density")
-        axes.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="upper right")
     return figure
 
 
@@ -194,7 +193,7 @@ def _edges(values: Floats, bins: int) -> Floats:
     return np.linspace(low, high if high > low else low + 1.0, bins + 1)
 
 
-def _draw_toys(axes: Any, values: Floats, edges: Floats, colour: str, label: str, seen: list[float]) -> None:
+def _draw_toys(axes: Axes, values: Floats, edges: Floats, colour: str, label: str, seen: list[float]) -> None:
     """Draw a histogram with its errors, and shade what lies above the data."""
     width = np.diff(edges)
     counts = np.histogram(values, edges)[0]
@@ -210,7 +209,7 @@ def _draw_toys(axes: Any, values: Floats, edges: Floats, colour: str, label: str
             axes.stairs(heights, above, fill=True, color=colour, alpha=0.2, label=f"p = {tail:.3g}", zorder=1)
 
 
-def _draw_asymptotic(axes: Any, distribution: AsymptoticDistribution, edges: Floats, colour: str, label: str) -> None:
+def _draw_asymptotic(axes: Axes, distribution: AsymptoticDistribution, edges: Floats, colour: str, label: str) -> None:
     """Draw the probability of each bin, that of all below in the first, over its width."""
     below = np.asarray(distribution.cdf(edges))
     below[0] = 0.0

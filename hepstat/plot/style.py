@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "DASHES", "MORE_COLOURS", "axis_text", "curve_style", "picture", "process_colours"]
+__all__ = ["BAND", "COLOURS", "DASHES", "MORE_COLOURS", "axis_text", "curve_style", "picture", "process_colours"]
 
 _STYLE: Any = {
     "font.size": 12.0,
     "axes.labelsize": 13.0,
     "axes.linewidth": 0.9,
     "legend.fontsize": 11.0,
+    "legend.framealpha": 0.9,
+    "legend.edgecolor": "none",
     "xtick.direction": "in",
     "ytick.direction": "in",
     "xtick.top": True,
@@ -29,6 +31,7 @@ _STYLE: Any = {
 COLOURS = {"total": "#c8102e", "background": "#1f5fa8", "signal": "#2a8c4a"}
 MORE_COLOURS = ("#b36b00", "#6b4fa0", "#00838f")
 DASHES = ("-", "--", "-.", ":")
+BAND: Any = {"alpha": 0.2, "linewidth": 0.0, "zorder": 1}  # what is filled around a curve
 _CURVES = (COLOURS["total"], MORE_COLOURS[1], MORE_COLOURS[2], "0.15")  # those that processes take last
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.plot.style import axis_text, curve_style, picture
+from hepstat.plot.style import BAND, axis_text, curve_style, picture
 from hepstat.uncertainty import AbcdClosure, Decorrelation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_abcd_closure", "draw_decorrelation", "draw_uncertainty"]
+
+_DOTS: Any = {"marker": "o", "markersize": 3}
 
 
 def draw_decorrelation(
@@ -67,24 +69,14 @@ def draw_decorrelation(
         axes = figure.subplots()
         for i, label in enumerate(labels):
             colour, _ = curve_style(i)
-            axes.errorbar(
-                middle,
-                values[i],
-                errors[i],
-                half,
-                color=colour,
-                linestyle="none",
-                marker="o",
-                markersize=3,
-                label=label,
-            )
+            axes.errorbar(middle, values[i], errors[i], half, color=colour, linestyle="none", label=label, **_DOTS)
         for i, line in enumerate(lines):
             colour = curve_style(i)[0] if kind == "efficiency" else "0.4"
             axes.axhline(line, color=colour, linewidth=1.0, linestyle=":", zorder=1)
         axes.margins(x=0.0)
         axes.set_xlabel(axis_text(name, unit))
         axes.set_ylabel("Efficiency" if kind == "efficiency" else "Share of slice / share of all")
-        axes.legend(loc="best", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="best")
     return figure
 
 
@@ -114,19 +106,12 @@ def draw_abcd_closure(
         axes.axhline(1.0, color="0.4", linewidth=1.0, linestyle=":", zorder=1)
         for i, threshold in enumerate(result.thresholds2):
             colour, dashes = curve_style(i)
-            axes.errorbar(
-                result.thresholds1,
-                result.ratio[:, i],
-                result.error[:, i],
-                color=colour,
-                linestyle=dashes,
-                marker="o",
-                markersize=3,
-                label=f"{axis_text(names[1], '')} at {threshold:.3g}",
-            )
+            label = f"{axis_text(names[1], '')} at {threshold:.3g}"
+            ratio, error = result.ratio[:, i], result.error[:, i]
+            axes.errorbar(result.thresholds1, ratio, error, color=colour, linestyle=dashes, label=label, **_DOTS)
         axes.set_xlabel(axis_text(f"Boundary of {names[0]}", ""))
         axes.set_ylabel("Observed / predicted")
-        axes.legend(loc="best", title=f"Independence: p = {result.p:.2g}", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="best", title=f"Independence: p = {result.p:.2g}")
     return figure
 
 
@@ -183,11 +168,11 @@ def draw_uncertainty(
             colour, dashes = curve_style(i)
             centre, error = arrays[f"centre of {label}"][order], arrays[f"error of {label}"][order]
             axes.plot(at[order], centre, color=colour, linestyle=dashes, label=label.capitalize(), zorder=3)
-            axes.fill_between(at[order], centre - error, centre + error, color=colour, alpha=0.2, linewidth=0.0)
+            axes.fill_between(at[order], centre - error, centre + error, color=colour, **BAND)
         if nominal is not None:
             axes.plot(at[order], arrays["nominal"][order], color="0.15", linewidth=1.0, label="Reference", zorder=4)
         axes.margins(x=0.0)
         axes.set_xlabel(axis_text(name, ""))
         axes.set_ylabel(axis_text(value, ""))
-        axes.legend(loc="best", framealpha=0.9, edgecolor="none")
+        axes.legend(loc="best")
     return figure

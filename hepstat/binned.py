@@ -277,7 +277,12 @@ def pyhf_cls(
     tested = 0.0 if statistic == "q0" else strength
 
     def test(pyhf: Any) -> tuple[Any, Any]:
-        _fits(pyhf, model, seen, strength, start)
+        fixed = model.config.suggested_fixed()
+        asimov = pyhf.infer.calculators.generate_asimov_data(
+            1.0 if statistic == "q0" else 0.0, seen.tolist(), model, **start, fixed_params=fixed
+        )
+        for values in (seen, np.asarray(asimov)):
+            _fits(pyhf, model, values, strength, start)
         calculator = pyhf.infer.calculators.AsymptoticCalculator(
             seen.tolist(), model, test_stat=_STATISTICS[statistic], **start
         )

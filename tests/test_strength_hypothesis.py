@@ -276,3 +276,10 @@ def test_limit_of_a_share() -> None:
     found = upper_limit(Model(Unbinned(components, n_total=3)), [0.1, 0.2, 0.15])
     assert np.isinf(found.expected[-1])
     assert (np.diff(found.expected[np.isfinite(found.expected)]) > 0).all()
+
+
+@pytest.mark.parametrize("statistic", ["q_mu", "q_mu_tilde"])
+def test_no_upper_limit_at_negative_strengths(statistic: str) -> None:
+    """One-sided tests of a strength below 0 are refused: CLs compares with no signal, which is on the other side."""
+    with pytest.raises(InputError, match="t_mu"):
+        hypothesis_test(Model(counting(5, 20)), [18], -0.5, statistic=statistic)

@@ -87,6 +87,8 @@ def hypothesis_test(
     mu = finite_number(mu, "mu")
     if mu == 0:
         raise InputError("mu", "is 0, and so is that of the other hypothesis", "Pass another strength")
+    if mu < 0 and statistic in ("q_mu", "q_mu_tilde"):
+        raise InputError("mu", f"is {mu:g}", "Upper limits are tested with strengths above 0; use t_mu for others")
     data = model.data(observed, auxiliary)
     value = statistic_of(model, data, mu, statistic)
     if method == "asymptotic":

@@ -231,7 +231,7 @@ def _reach(t: Floats, m: Floats) -> float:
     largest, deviation = float(np.abs(t).max()), math.sqrt(float(t * t @ m))
     tilts = np.geomspace(1e-2 / (deviation + largest), 1e2 / min(largest, deviation), 400)
     with np.errstate(over="ignore"):
-        log_moments = np.array([float(np.expm1(s * t) @ m) for s in tilts])
+        log_moments = np.array([float((np.expm1(s * t) * m).sum()) for s in tilts])  # threads of BLAS would spin
     return max(float(np.min((log_moments + _LOG_OUTSIDE) / tilts)), float(t @ m))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         studies,
         toys,
         uncertainty,
+        weights,
     )
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "studies",
     "toys",
     "uncertainty",
+    "weights",
 ]
 
 

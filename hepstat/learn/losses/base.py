@@ -13,7 +13,9 @@ from hepstat.errors import InputError
 from hepstat.kernels.losses.entry import Callback, Entry, evaluate_loss
 from hepstat.types import Bools, Floats
 
-__all__ = ["Loss", "PythonLoss", "checked_function", "score_array"]
+__all__ = ["EVERY_CLASS", "Loss", "PythonLoss", "checked_function", "score_array"]
+
+EVERY_CLASS = (-2, -2)
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,18 @@ class Loss(ABC):
         What y may hold: 0 and 1, the numbers of classes, or any finite number.
     signed_weights : bool
         Whether weights may be negative.
+    needs_positive : tuple of int, or None
+        Of losses of one score: the label whose weights must not add up to less than zero among the events with the
+        lowest scores, and among those with the highest, or the loss falls without limit there; -1 for all labels
+        together. None if it has a minimum whatever the weights. :data:`EVERY_CLASS` for losses of a score per class:
+        no class may add up to less than zero where its probability is lowest.
     """
 
     additive: ClassVar[bool] = True
     reduction: ClassVar[Literal["mean", "sum"]] = "mean"
     labels: ClassVar[Literal["binary", "classes", "real"]] = "binary"
     signed_weights: ClassVar[bool] = False
+    needs_positive: ClassVar[tuple[int, int] | None] = None
 
     @property
     @abstractmethod

@@ -9,10 +9,12 @@ from hepstat.errors import InputError
 from hepstat.types import Floats
 
 __all__ = [
+    "event_weights",
     "finite_array",
     "finite_number",
     "interval",
     "nonnegative_number",
+    "open_share",
     "positive_number",
     "rising_edges",
     "whole_number",
@@ -53,6 +55,18 @@ def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: boo
     return array
 
 
+def event_weights(n: int, weights: ArrayLike | None, name: str, *, signed: bool = True) -> Floats:
+    """Return the weights of n events, 1 each by default, with a sum above zero, or raise :class:`InputError`."""
+    w = np.ones(n) if weights is None else finite_array(weights, name)
+    if w.size != n:
+        raise InputError(name, f"has {w.size} entries for {n} events", "Pass one weight for each event")
+    if not signed and (w < 0).any():
+        raise InputError(name, f"has {int((w < 0).sum())} negative entries", "Pass weights of at least zero")
+    if not w.sum() > 0:
+        raise InputError(name, f"add up to {w.sum():g}", "Pass weights with a sum above zero")
+    return w
+
+
 def rising_edges(value: ArrayLike, name: str = "edges") -> Floats:
     """Return `value` as edges of bins, (bins + 1,) with at least one bin, or raise :class:`InputError`."""
     edges = finite_array(value, name)
@@ -89,6 +103,14 @@ def nonnegative_number(value: Any, name: str) -> float:
     number = finite_number(value, name)
     if number < 0:
         raise InputError(name, f"is {number:g}", "Pass a number of at least zero")
+    return number
+
+
+def open_share(value: Any, name: str) -> float:
+    """Return `value` as a float above 0 and below 1, or raise :class:`InputError`."""
+    number = finite_number(value, name)
+    if not 0.0 < number < 1.0:
+        raise InputError(name, f"is {number:g}", "Pass a number between 0 and 1")
     return number
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hepstat.errors import InputError
 
-__all__ = ["Key", "Rng", "stream_key", "toy_generator"]
+__all__ = ["Key", "Rng", "lasting_seed", "stream_key", "toy_generator"]
 
 Rng: TypeAlias = int | np.random.SeedSequence | np.random.Generator
 Key: TypeAlias = tuple[np.uint64, np.uint64]
@@ -81,6 +81,11 @@ def toy_generator(key: Key, index: int) -> np.random.Generator:
         raise InputError("index", f"is {_shown(index)}", "Pass a whole number from 0 to 2^64 - 1")
     words = np.array([key[0], key[1]], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=words, counter=int(index) << 192))
+
+
+def lasting_seed(generator: np.random.Generator) -> np.random.SeedSequence:
+    """Return a seed of 128 bits drawn from a generator; unlike that it gives the same key each time it is used."""
+    return np.random.SeedSequence(generator.integers(2**32, size=4).tolist())
 
 
 def _shown(value: Any) -> str:

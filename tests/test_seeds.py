@@ -5,7 +5,7 @@ import pytest
 
 from hepstat.errors import InputError
 from hepstat.kernels import philox
-from hepstat.seeds import stream_key, toy_generator
+from hepstat.seeds import lasting_seed, stream_key, toy_generator
 
 
 @pytest.mark.parametrize("seed", [0, 1, 12345, 2**200, np.int64(7), np.uint8(3)])
@@ -62,3 +62,12 @@ def test_neighbouring_toys_and_seeds_share_nothing():
     draws = [toy_generator(stream_key(seed), toy).random(2000) for seed in range(4) for toy in range(4)]
     correlation = np.corrcoef(draws)[np.triu_indices(16, 1)]
     assert np.abs(correlation).max() < 5 / np.sqrt(2000)
+
+
+def test_a_seed_drawn_from_a_generator_lasts():
+    """It gives the same key again, that of earlier versions, and the generator moves on."""
+    generator = toy_generator(stream_key(7), 1)
+    seed = lasting_seed(generator)
+    assert seed.entropy == [2971645949, 3127302554, 2287501546, 1819807851]
+    assert stream_key(seed) == stream_key(seed)
+    assert stream_key(seed) != stream_key(lasting_seed(generator))

@@ -19,7 +19,7 @@ from hepstat.checks import finite_number, nonnegative_number, positive_number
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import finite, given, numbers, refuse
 from hepstat.infer.cls import BAND, CLs
-from hepstat.infer.statistics import STATISTICS
+from hepstat.infer.statistics import check_statistic
 from hepstat.record import Record
 from hepstat.types import Floats
 
@@ -63,7 +63,7 @@ class AsymptoticDistribution(Record):
 
     def __post_init__(self) -> None:
         """Check what was given."""
-        _known(self.statistic)
+        check_statistic(self.statistic)
         nonnegative_number(self.mu, "mu")
         finite_number(self.mu_true, "mu_true")
         positive_number(self.sigma, "sigma")
@@ -203,7 +203,7 @@ def asymptotic_log_tails(q: ArrayLike, q_asimov: ArrayLike, *, statistic: str = 
     InputError
         If an entry is NaN or out of range, or the statistic is unknown.
     """
-    _known(statistic)
+    check_statistic(statistic)
     low = -np.inf if statistic == "simple" else 0.0
     t, q_a = np.broadcast_arrays(numbers(q, "q", low, np.inf), finite(q_asimov, "q_asimov", 0.0))
     distance = np.sqrt(q_a)
@@ -264,11 +264,6 @@ def _expected_log_tails(q_asimov: float, statistic: str) -> tuple[Floats, Floats
     likely = AsymptoticDistribution(statistic, distance, 0.0, 1.0).isf(ndtr(BAND))
     null, alternative = asymptotic_log_tails(likely, q_asimov, statistic=statistic)
     return null, alternative
-
-
-def _known(statistic: str) -> None:
-    if statistic not in STATISTICS:
-        raise InputError("statistic", f"is {statistic!r}", f"Choose from {', '.join(STATISTICS)}")
 
 
 def _normal_units(statistic: str, q: Floats, m: Any, true: Any) -> tuple[Floats, ...]:

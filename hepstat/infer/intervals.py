@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainccinv, betaincinv, gammainccinv, gammaincinv
 
-from hepstat.checks import finite_number
-from hepstat.errors import InputError
+from hepstat.checks import open_share
 from hepstat.infer.broadcast import finite, given, refuse
 
 __all__ = ["binomial_interval", "poisson_interval", "tail_of"]
@@ -79,6 +78,4 @@ def binomial_interval(k: ArrayLike, n: ArrayLike, level: float = 0.6827) -> tupl
 
 def tail_of(level: float) -> float:
     """Return what a confidence level leaves on either side, or raise :class:`InputError`."""
-    if not 0.0 < finite_number(level, "level") < 1.0:
-        raise InputError("level", f"is {level:g}", "Pass a probability between 0 and 1, such as 0.95")
-    return 0.5 * (1.0 - float(level))
+    return 0.5 * (1.0 - open_share(level, "level"))

@@ -15,7 +15,17 @@ from hepstat.errors import InputError
 from hepstat.infer.broadcast import finite, given, refuse
 from hepstat.types import Floats
 
-__all__ = ["STATISTICS", "q0", "q_mu", "q_mu_tilde", "simple_ratio", "statistic", "t_mu", "t_mu_tilde"]
+__all__ = [
+    "STATISTICS",
+    "check_statistic",
+    "q0",
+    "q_mu",
+    "q_mu_tilde",
+    "simple_ratio",
+    "statistic",
+    "t_mu",
+    "t_mu_tilde",
+]
 
 STATISTICS = ("q0", "q_mu", "q_mu_tilde", "t_mu", "t_mu_tilde", "simple")
 """Names of test statistics: discovery, upper limits (2), intervals (2), ratio of two fixed hypotheses."""
@@ -235,8 +245,7 @@ def statistic(
     InputError
         If the name is unknown, something that the statistic needs is missing, or as for the statistic itself.
     """
-    if name not in STATISTICS:
-        raise InputError("name", f"is {name!r}", f"Choose from {', '.join(STATISTICS)}")
+    check_statistic(name, "name")
     have: dict[str, Any] = {"nll_zero": nll_zero, "nll_mu": nll_mu, "nll_best": nll_best, "mu": mu, "mu_hat": mu_hat}
     function, needed = _NEEDS[name]
     missing = [key for key in needed if have[key] is None]
@@ -254,6 +263,12 @@ _NEEDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "t_mu_tilde": (t_mu_tilde, ("nll_mu", "nll_best", "nll_zero", "mu_hat")),
     "simple": (simple_ratio, ("nll_mu", "nll_zero")),
 }
+
+
+def check_statistic(statistic: str, argument: str = "statistic") -> None:
+    """Raise :class:`InputError` unless it is one of :data:`STATISTICS`."""
+    if statistic not in STATISTICS:
+        raise InputError(argument, f"is {statistic!r}", f"Choose from {', '.join(STATISTICS)}")
 
 
 def _twice_difference(nll_fixed: ArrayLike, nll_best: ArrayLike, tolerance: float, name: str = "nll_mu") -> Floats:

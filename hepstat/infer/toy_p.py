@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_number, positive_number, whole_number
+from hepstat.checks import finite_number, open_share, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.infer.intervals import binomial_interval, tail_of
 from hepstat.infer.significance import p_to_z
 from hepstat.record import Record
-from hepstat.seeds import Rng
+from hepstat.seeds import Rng, lasting_seed
 from hepstat.toys import Study, ToyTable, run
 from hepstat.types import Bools, Floats, Ints
 
@@ -227,7 +227,7 @@ def toy_p_value_to(
         raise InputError(sorted(odd)[0], "is chosen by the rounds", "Leave it out")
     tail_of(level)
     if isinstance(rng, np.random.Generator):  # it would give every round another stream
-        rng = np.random.SeedSequence(rng.integers(2**32, size=4).tolist())
+        rng = lasting_seed(rng)
     table: ToyTable | None = None
     n = min(n, most)
     while True:
@@ -252,8 +252,8 @@ class _Stop:
             raise InputError("target", "is None and so is decide", "Pass one of them")
         if self.target is not None:
             positive_number(self.target, "target")
-        if self.decide is not None and not 0.0 < finite_number(self.decide, "decide") < 1.0:
-            raise InputError("decide", f"is {self.decide:g}", "Pass a p-value between 0 and 1")
+        if self.decide is not None:
+            open_share(self.decide, "decide")
 
     def at(self, found: ToyPValue) -> bool:
         """Tell whether either aim is reached."""

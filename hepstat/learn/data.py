@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number, positive_number
+from hepstat.checks import finite_array, finite_number, open_share, positive_number
 from hepstat.errors import InputError
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Bools, Floats, Ints
@@ -196,9 +196,7 @@ def mix(processes: Sequence[Process], luminosity: float) -> Sample:
 
 def held_out(strata: Ints, fraction: float, generator: np.random.Generator, name: str = "fraction") -> Bools:
     """Return which events go into the part of this fraction, rounded to whole events in each stratum (n,)."""
-    fraction = finite_number(fraction, name)
-    if not 0 < fraction < 1:
-        raise InputError(name, f"is {fraction:g}", "Pass a number between 0 and 1")
+    fraction = open_share(fraction, name)
     held = np.zeros(strata.size, dtype=np.bool_)
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepstat.checks import finite_number
+from hepstat.checks import open_share
 from hepstat.errors import InputError
 from hepstat.infer import CLs
 from hepstat.plot.style import COLOURS, axis_text, picture
@@ -57,8 +57,8 @@ def draw_cls_band(
     """
     if len(results) < 2:
         raise InputError("results", f"has {len(results)} entries", "Pass CLs of two or more signal strengths")
-    if level is not None and not 0.0 < finite_number(level, "level") < 1.0:
-        raise InputError("level", f"is {level:g}", "Pass a probability between 0 and 1")
+    if level is not None:
+        open_share(level, "level")
     found = sorted(results, key=lambda result: result.mu)
     mu = np.array([result.mu for result in found])
     expected = np.array([result.expected_cl_s for result in found])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hepstat.checks import finite_number
+from hepstat.checks import open_share
 from hepstat.errors import InputError
 from hepstat.infer import PowerCurve
 from hepstat.plot.style import BAND, curve_style, picture
@@ -44,8 +44,8 @@ def draw_power(
     """
     if not curves:
         raise InputError("curves", "is empty", "Pass at least one")
-    if level is not None and not 0.0 < finite_number(level, "level") < 1.0:
-        raise InputError("level", f"is {level:g}", "Pass a probability between 0 and 1")
+    if level is not None:
+        open_share(level, "level")
     with picture(4.8, title) as figure:
         axes = figure.subplots()
         for i, (label, curve) in enumerate(curves.items()):

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number, positive_number, whole_number
 from hepstat.errors import InputError
-from hepstat.infer import STATISTICS, AsymptoticDistribution
+from hepstat.infer import AsymptoticDistribution
+from hepstat.infer.statistics import check_statistic
 from hepstat.plot.style import BAND, COLOURS, axis_text, curve_style, picture
 from hepstat.types import Floats
 
@@ -155,8 +156,7 @@ def draw_statistic(
     InputError
         If there are no toys, the statistic is unknown, or there are fewer samples than distributions.
     """
-    if statistic not in STATISTICS:
-        raise InputError("statistic", f"is {statistic!r}", f"Choose from {', '.join(STATISTICS)}")
+    check_statistic(statistic)
     given = (("null", null), ("alternative", alternative))
     samples = [_toys(values, which) for which, values in given if values is not None]
     curves = list(asymptotic) if isinstance(asymptotic, tuple) else [] if asymptotic is None else [asymptotic]

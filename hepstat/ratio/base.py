@@ -16,7 +16,7 @@ from hepstat.ratio.links import representable
 from hepstat.shapes import Shape
 from hepstat.types import Floats
 
-__all__ = ["AnalyticRatio", "Ratio", "class_weights", "density_ratio", "shape_ratio"]
+__all__ = ["AnalyticRatio", "Ratio", "density_ratio", "shape_ratio"]
 
 Values = Mapping[str, float] | Sequence[float]
 
@@ -147,15 +147,3 @@ class _ShapeDensity:
 
     def __call__(self, x: Any) -> Floats:
         return self.shape.density(x, self.values, self.range)
-
-
-def class_weights(n: int, weights: ArrayLike | None, name: str, *, signed: bool = True) -> Floats:
-    """Return the weights of n events, 1 each by default, with a sum above zero; raises InputError otherwise."""
-    w = np.ones(n) if weights is None else finite_array(weights, name)
-    if w.size != n:
-        raise InputError(name, f"has {w.size} entries for {n} events", "Pass one weight for each event")
-    if not signed and (w < 0).any():
-        raise InputError(name, f"has {int((w < 0).sum())} negative entries", "Pass weights of at least zero")
-    if not w.sum() > 0:
-        raise InputError(name, f"add up to {w.sum():g}", "Pass weights with a sum above zero")
-    return w

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, rising_edges
+from hepstat.checks import event_weights, finite_array, rising_edges
 from hepstat.errors import InputError
-from hepstat.ratio.base import class_weights
 from hepstat.record import Record
 from hepstat.types import Floats
 
@@ -164,7 +163,7 @@ def binned_ratio(
     shares = []
     for name, given, weights in (("signal", signal, signal_weights), ("background", background, background_weights)):
         values = finite_array(given, name)
-        sample = Weighted(values, class_weights(values.size, weights, f"{name}_weights"))
+        sample = Weighted(values, event_weights(values.size, weights, f"{name}_weights"))
         f, covariance = sample.shares(bounds)
         shares.append((f[1:-1], np.diag(covariance)[1:-1]))
     (s, s_variance), (b, b_variance) = shares

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import isotonic_regression
 
-from hepstat.checks import positive_number, whole_number
+from hepstat.checks import event_weights, positive_number, whole_number
 from hepstat.errors import InputError
-from hepstat.ratio.base import Ratio, class_weights
+from hepstat.ratio.base import Ratio
 from hepstat.ratio.bins import Weighted, effective_size, merged, quantile_edges, quantiles
 from hepstat.ratio.classifier import scores_of
 from hepstat.record import Record
@@ -162,7 +162,7 @@ def calibrate(
 
 def _scored(score: Any, x: Any, weights: ArrayLike | None, name: str, *, signed: bool) -> Weighted:
     values = scores_of(score, x)
-    w = class_weights(values.size, weights, f"{name}_weights", signed=signed)
+    w = event_weights(values.size, weights, f"{name}_weights", signed=signed)
     return Weighted(values[w != 0], w[w != 0])
 
 

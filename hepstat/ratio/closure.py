@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
-from hepstat.checks import finite_array, positive_number, whole_number
+from hepstat.checks import event_weights, finite_array, positive_number, whole_number
 from hepstat.errors import InputError
-from hepstat.ratio.base import class_weights
 from hepstat.ratio.bins import Weighted, chi_square, quantile_edges
 from hepstat.record import Record
 from hepstat.types import Floats
@@ -117,7 +116,7 @@ def _row(samples: list[Weighted], original: Weighted, inner: Floats) -> _Row:
 
 def survival(chi2: float, ndf: int) -> float:
     """Return the probability of a larger chi^2; 1 where there is nothing to compare."""
-    return float(chi2_distribution.sf(chi2, ndf)) if ndf else 1.0
+    return float(chdtrc(ndf, chi2)) if ndf else 1.0
 
 
 def _table(rows: list[Floats], width: int) -> Floats:
@@ -136,4 +135,4 @@ def ratios_of(ratio: Callable[[Any], Floats], x: Any) -> Floats:
 def events_of(events: ArrayLike, weights: ArrayLike | None, name: str) -> tuple[Floats, Floats]:
     """Return events (n, d) and weights (n,), checked; events (n,) of a single feature become a column."""
     x = finite_array(events, name, ndim=1 if np.ndim(events) == 1 else 2)
-    return x.reshape(len(x), -1), class_weights(len(x), weights, f"{name}_weights")
+    return x.reshape(len(x), -1), event_weights(len(x), weights, f"{name}_weights")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import event_weights, finite_number, open_share
 from hepstat.errors import InputError
 from hepstat.ratio.bins import Weighted, chi_square, effective_size, quantile_edges
 from hepstat.ratio.closure import Closure, close, events_of, ratios_of, survival
@@ -86,9 +86,7 @@ class RatioDiagnostics(Closure):
         tuple of str
             Empty if nothing was found.
         """
-        if not 0.0 < finite_number(level, "level") < 1.0:
-            raise InputError("level", f"is {level:g}", "Pass a number between 0 and 1")
-        cut = level / (3 + len(self.features))
+        cut = open_share(level, "level") / (3 + len(self.features))
         found: list[str] = []
         carried = min(self.n_effective, self.n_covered)
         if not _trusted(carried, self.n_background):
@@ -243,9 +241,7 @@ def deviation(
         is outside [0, 1].
     """
     r, true = ratios_of(ratio, x), ratios_of(truth, x)
-    w = np.ones_like(r) if weights is None else finite_array(weights, "weights")
-    if w.size != r.size or (w < 0).any() or not w.sum() > 0:
-        raise InputError("weights", f"has {w.size} entries for {r.size} events", "Pass one of at least zero for each")
+    w = event_weights(r.size, weights, "weights", signed=False)
     if not 0.0 <= finite_number(above, "above") <= 1.0:
         raise InputError("above", f"is {above:g}", "Pass a fraction of the largest weight")
     kept = (w > 0) & (w >= above * w.max())

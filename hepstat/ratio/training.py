@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, whole_number
+from hepstat.checks import event_weights, finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.learn import BinaryCrossEntropy, Loss, Model, Network, Sample, train, train_many
-from hepstat.ratio.base import Ratio, class_weights
+from hepstat.ratio.base import Ratio
 from hepstat.ratio.classifier import ClassifierRatio
 from hepstat.ratio.ensemble import EnsembleRatio, Mean
 from hepstat.ratio.links import Limits, link_of
@@ -148,8 +148,8 @@ def stacked(
     s, b = finite_array(signal, "signal", ndim=2), finite_array(background, "background", ndim=2)
     if s.shape[1] != b.shape[1]:
         raise InputError("background", f"has {b.shape[1]} features, signal {s.shape[1]}", "Pass the same features")
-    w_s = class_weights(len(s), signal_weights, "signal_weights")
-    w_b = class_weights(len(b), background_weights, "background_weights")
+    w_s = event_weights(len(s), signal_weights, "signal_weights")
+    w_b = event_weights(len(b), background_weights, "background_weights")
     y = np.repeat([1.0, 0.0], [len(s), len(b)])
     return (np.concatenate([s, b]), y, np.concatenate([w_s, w_b])), float(w_s.sum() / w_b.sum())
 

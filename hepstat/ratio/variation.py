@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import positive_number
+from hepstat.checks import event_weights, positive_number
 from hepstat.errors import InputError
-from hepstat.ratio.base import class_weights
 from hepstat.ratio.bins import effective_size
 from hepstat.ratio.classifier import ClassifierRatio
 from hepstat.ratio.closure import Closure, close, events_of, ratios_of
@@ -94,7 +93,7 @@ def reweight(
         For ratios that are negative or not finite, and sums of weights that are not above zero.
     """
     r = ratios_of(ratio, x)
-    w = class_weights(r.size, weights, "weights")
+    w = event_weights(r.size, weights, "weights")
     wanted = float(w.sum()) if total is None else positive_number(total, "total")
     new = w * r
     if not new.sum() > 0:

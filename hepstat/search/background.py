@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc, fdtrc
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import finite_array, finite_number, open_share
 from hepstat.errors import FitError, InputError
 from hepstat.fit import fit, fit_many
 from hepstat.fit.data import take
@@ -210,8 +210,7 @@ def compare_backgrounds(
         raise InputError("test", f"is {test!r}", "Choose 'likelihood' or 'f'")
     if test == "f" and not binned:
         raise InputError("test", "is 'f', but the data are not binned", "Bin them, or choose 'likelihood'")
-    if not 0 < finite_number(alpha, "alpha") < 1:
-        raise InputError("alpha", f"is {alpha:g}", "Pass a probability between 0 and 1")
+    open_share(alpha, "alpha")
     rows = np.array([_fitted(Spectrum({"background": s}, range), data, blind) for s in candidates.values()])
     k, nll, chi2, ndof, n_data = rows.T
     if np.isnan(nll).all():

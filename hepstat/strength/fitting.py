@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import FitError, InputError
+from hepstat.infer.intervals import tail_of
 from hepstat.infer.significance import p_to_z
 from hepstat.infer.statistics import statistic as statistic_from
 from hepstat.kernels.newton import AT_EDGE, CONVERGED, HESSIAN_NOT_POSITIVE, NOT_FINITE_AT_START, UNDETERMINED
@@ -333,10 +334,8 @@ def interval(
     InputError, FitError
         As :func:`fit`.
     """
-    if not 0 < finite_number(level, "level") < 1:
-        raise InputError("level", f"is {level:g}", "Pass a number between 0 and 1")
     data = model.data(observed, auxiliary)
-    z = float(p_to_z(0.5 * (1.0 - level)))
+    z = float(p_to_z(tail_of(level)))
     best = fit_data(model, data)
     step = z * step_of(model, best)
     lower, upper = model.bounds[0][0], model.bounds[1][0]

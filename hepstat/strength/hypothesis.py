@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from hepstat.checks import finite_array, finite_number, whole_number
+from hepstat.checks import finite_array, finite_number, open_share, whole_number
 from hepstat.errors import FitError, InputError
 from hepstat.infer.asymptotic import asymptotic_cls
 from hepstat.infer.cls import CLs, toy_cls
-from hepstat.infer.statistics import STATISTICS
+from hepstat.infer.statistics import check_statistic
 from hepstat.record import Record
-from hepstat.seeds import Rng, stream_key, toy_generator
+from hepstat.seeds import Rng, lasting_seed, stream_key, toy_generator
 from hepstat.strength.fitting import asimov, fit_data, fits_at, statistic_of, step_of
 from hepstat.strength.model import Data, Model
 from hepstat.strength.toys import StrengthToys, statistics_of
@@ -80,8 +80,7 @@ def hypothesis_test(
     FitError
         If a fit to the data fails.
     """
-    if statistic not in STATISTICS:
-        raise InputError("statistic", f"is {statistic!r}", f"Choose from {', '.join(STATISTICS)}")
+    check_statistic(statistic)
     if method not in ("asymptotic", "toys"):
         raise InputError("method", f"is {method!r}", "Choose 'asymptotic' or 'toys'")
     mu = finite_number(mu, "mu")
@@ -141,13 +140,8 @@ def limit_toys(
     tables = []
     for index, strength in enumerate((0.0, mu) if discovery else (mu, 0.0)):
         study = StrengthToys(model, strength, mu_test=mu, nuisances=_nuisances_at(model, data, strength))
-        tables.append(run(study, n, rng=_seed(key, index), **options))
+        tables.append(run(study, n, rng=lasting_seed(toy_generator(key, index)), **options))
     return tables[0], tables[1]
-
-
-def _seed(key: Any, index: int) -> np.random.SeedSequence:
-    """Return a seed that gives the same key each time it is used."""
-    return np.random.SeedSequence(toy_generator(key, index).integers(2**32, size=4).tolist())
 
 
 def _nuisances_at(model: Model, data: Data, mu: float) -> dict[str, float]:
@@ -220,8 +214,7 @@ def upper_limit(
     FitError
         If a fit to the data fails, or no strength is excluded.
     """
-    if not 0 < finite_number(level, "level") < 1:
-        raise InputError("level", f"is {level:g}", "Pass a number between 0 and 1")
+    level = open_share(level, "level")
     if criterion not in ("cl_s", "cl_sb"):
         raise InputError("criterion", f"is {criterion!r}", "Choose 'cl_s' or 'cl_sb'")
     if statistic not in ("q_mu", "q_mu_tilde"):
@@ -247,7 +240,7 @@ def _asymptotic_roots(
     def values(strength: float) -> Floats:
         if strength not in known:
             found = hypothesis_test(model, data, strength, statistic=statistic)
-            known[strength] = np.array([getattr(found, criterion), *getattr(found, f"expected_{criterion}")])
+            known[strength] = _observed_and_expected(found, criterion)
         return known[strength]
 
     best = fit_data(model, data)
@@ -265,6 +258,11 @@ def _asymptotic_roots(
         return float("inf") if free else _root(lambda mu: float(values(mu)[i]) - (1.0 - level), low, high)
 
     return [root(i) for i in range(6)]
+
+
+def _observed_and_expected(found: CLs, criterion: str) -> Floats:
+    """Return the criterion of the data, and the five that are expected (6,)."""
+    return np.array([getattr(found, criterion), *getattr(found, f"expected_{criterion}")])
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -286,9 +284,9 @@ def _toy_scan(
     key = stream_key(options["rng"])
     found = []
     for i, strength in enumerate(strengths):
-        chosen = {**options, "rng": _seed(key, i)}
+        chosen = {**options, "rng": lasting_seed(toy_generator(key, i))}
         test = hypothesis_test(model, data, float(strength), statistic=statistic, method="toys", **chosen)
-        found.append([getattr(test, criterion), *getattr(test, f"expected_{criterion}")])
+        found.append(_observed_and_expected(test, criterion))
     return strengths, np.array(found)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf
 
-from hepstat.checks import finite_array, positive_number, rising_edges, whole_number
+from hepstat.checks import event_weights, finite_array, positive_number, rising_edges, whole_number
 from hepstat.digest import code_digest, numbers_digest
 from hepstat.errors import InputError
 from hepstat.kernels.draws import pool, wrapped
@@ -319,15 +319,7 @@ class RatioHistogram:
 def checked_pool(values: ArrayLike, weights: ArrayLike | None, name: str, ndim: int = 1) -> tuple[Floats, Floats]:
     """Return simulated events and their weights (n,), ones if there are none, or raise :class:`InputError`."""
     events = finite_array(values, name, ndim=ndim)
-    if weights is None:
-        return events, np.ones(len(events))
-    w = finite_array(weights, f"{name}_weights")
-    if w.size != len(events):
-        raise InputError(f"{name}_weights", f"has {w.size} entries for {len(events)} events", "Pass one for each event")
-    if (w < 0).any() or not w.sum() > 0:
-        problem = f"has {int((w < 0).sum())} negative entries and the sum {w.sum():g}"
-        raise InputError(f"{name}_weights", problem, "Events are drawn by weights of at least zero")
-    return events, w
+    return events, event_weights(len(events), weights, f"{name}_weights", signed=False)
 
 
 def warn_if_small(name: str, n: float, weights: Floats) -> None:

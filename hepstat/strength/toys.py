@@ -28,8 +28,6 @@ REASONS = {
     1: "a fit has used up its evaluations",
     2: "a fit has stalled",
     3: "data have no likelihood where a fit starts",
-    4: "a fit has ended where the likelihood is not a minimum",
-    5: "a parameter is not determined",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, whole_number
+from hepstat.checks import finite_array, open_share, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.record import Record
@@ -67,8 +67,7 @@ class Bootstrap(Record):
 
     def interval(self, level: float = 0.6827) -> tuple[Floats, Floats]:
         """Return the central quantiles of the drawn samples, (k,) each."""
-        if not 0.0 < level < 1.0:
-            raise InputError("level", f"is {level:g}", "Pass a probability between 0 and 1")
+        level = open_share(level, "level")
         low, high = np.quantile(self.replicas, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
         return low, high
 

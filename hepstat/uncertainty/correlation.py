@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array
+from hepstat.checks import event_weights, finite_array
 from hepstat.errors import InputError
 from hepstat.types import Floats, Ints
 
@@ -101,15 +101,9 @@ def event_arrays(
         For entries that are not finite, lengths that differ, or weights that are negative or all zero.
     """
     first, second = finite_array(a, names[0]), finite_array(b, names[1])
-    w = np.ones(first.size) if weights is None else finite_array(weights, "weights")
-    for name, values in ((names[1], second), ("weights", w)):
-        if values.size != first.size:
-            raise InputError(name, f"has {values.size} entries for {first.size} events", "Pass one for each event")
-    if (w < 0).any():
-        raise InputError("weights", f"has {int((w < 0).sum())} negative entries", "Pass weights of at least 0")
-    if not w.sum() > 0:
-        raise InputError("weights", "are all zero", "Pass events with weights above 0")
-    return first, second, w
+    if second.size != first.size:
+        raise InputError(names[1], f"has {second.size} entries for {first.size} events", "Pass one for each event")
+    return first, second, event_weights(first.size, weights, "weights", signed=False)
 
 
 def _centred(values: Floats) -> Floats:

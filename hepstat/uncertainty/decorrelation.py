@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc, rel_entr
 
-from hepstat.checks import finite_number, rising_edges, whole_number
+from hepstat.checks import open_share, rising_edges, whole_number
 from hepstat.errors import InputError
 from hepstat.infer import toy_p_value
+from hepstat.ratio.bins import Weighted, quantiles
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Bools, Floats, Ints
@@ -150,7 +151,7 @@ def decorrelation(
         f[part], m[part], n_permutations=n_permutations, generator=toy_generator(key, 1)
     )
     slice_edges = _edges(f, w, whole_number(slices, "slices", at_least=2), "slices", "score")
-    thresholds = np.array([_threshold(f, w, e) for e in efficiencies])
+    thresholds = _quantiles(f, w, 1.0 - np.array([open_share(e, "efficiencies") for e in efficiencies]))
     bin_of = np.clip(np.searchsorted(mass_edges, m, side="right") - 1, 0, mass_edges.size - 2)
     slice_of = np.clip(np.searchsorted(slice_edges, f, side="right") - 1, 0, slice_edges.size - 2)
     efficiency = [_efficiencies(f >= u, w, bin_of, mass_edges.size - 1) for u in thresholds]
@@ -216,22 +217,12 @@ def _edges(values: Floats, w: Floats, bins: int | ArrayLike, name: str, what: st
     if np.ndim(bins) != 0:
         return rising_edges(bins, name)
     n = whole_number(bins, name, at_least=1)
-    edges = np.unique([_quantile(values, w, share) for share in np.linspace(0.0, 1.0, n + 1)])
+    edges = np.unique(_quantiles(values, w, np.linspace(0.0, 1.0, n + 1)))
     if edges.size < min(n + 1, 3):
         raise InputError(what, f"has too few different values for {n} {name}", "Pass fewer")
     return edges
 
 
-def _threshold(f: Floats, w: Floats, efficiency: float) -> float:
-    """Return the score above which this share of the weight lies."""
-    if not 0 < finite_number(efficiency, "efficiencies") < 1:
-        raise InputError("efficiencies", f"has {efficiency:g}", "Pass shares between 0 and 1")
-    return _quantile(f, w, 1.0 - efficiency)
-
-
-def _quantile(values: Floats, w: Floats, share: float) -> float:
-    """Return the smallest value (with some weight) such that at least this share of the weight is there or below."""
-    order = np.argsort(values)
-    order = order[w[order] > 0]
-    sums = np.cumsum(w[order])
-    return float(values[order][min(np.searchsorted(sums, share * sums[-1]), order.size - 1)])
+def _quantiles(values: Floats, w: Floats, shares: Floats) -> Floats:
+    """Return the smallest values, of events with some weight, that have at least these shares of it there or below."""
+    return quantiles(Weighted(values[w > 0], w[w > 0]), shares)

@@ -54,7 +54,8 @@ def strength_nll(rows: Any, observed: Any, nuisances: Any, theta: Any) -> float:
     Parameters
     ----------
     rows : list of (exposure, components)
-        A component is (intercept, slope, intensity, effects); effects are (nuisance, knots, log factors at them).
+        A component is (strength, intensity, effects): coefficients of 1, mu and mu^2, and (nuisance, knots, log factors
+        at them) of each effect.
     observed : sequence of float
         Events in each row.
     nuisances : list of (constraint, width, result of the measurement)
@@ -63,9 +64,9 @@ def strength_nll(rows: Any, observed: Any, nuisances: Any, theta: Any) -> float:
     value = 0.0
     for (exposure, components), n in zip(rows, observed, strict=True):
         expected = 0.0
-        for intercept, slope, intensity, effects in components:
+        for strength, intensity, effects in components:
             exponent = sum(log_factor(knots, factors, theta[1 + k]) for k, knots, factors in effects)
-            expected += (intercept + slope * theta[0]) * intensity * np.exp(exponent)
+            expected += np.polynomial.Polynomial(strength)(theta[0]) * intensity * np.exp(exponent)
         value += exposure * expected - (n * np.log(expected) if n > 0 else 0.0)
     for (constraint, width, result), alpha in zip(nuisances, theta[1:], strict=True):
         if constraint == "gaussian":

@@ -38,12 +38,13 @@ NOMINAL = [0, 1, 2, 1]
 
 
 def dependence(knot_sets: Any, owners: Any, constraints: Any, widths: Any, strengths: Any) -> Dependence:
-    """Return how components of these (intercept, slope) depend on nuisances with splines through knots."""
-    intercept, slope = np.array(strengths, dtype=float).T
+    """Return how components of these (intercept, slope, square) depend on nuisances with splines through knots."""
+    intercept, slope, square = np.array(strengths, dtype=float).T
     lengths = [len(KNOTS[i]) for i in knot_sets]
     return Dependence(
         intercept=np.ascontiguousarray(intercept),
         slope=np.ascontiguousarray(slope),
+        square=np.ascontiguousarray(square),
         owner=np.array([k for k, n in zip(owners, lengths, strict=True) for _ in range(n - 1)], dtype=np.int64),
         first=np.cumsum([0, *lengths])[:-1].astype(np.int64),
         n_knots=np.array(lengths, dtype=np.int64),
@@ -65,13 +66,18 @@ class Example:
         self.knot_sets, owners = [0, 1, 2, 3, 1], [0, 1, 2, 2, 3]
         constraints, widths = [GAUSSIAN, GAUSSIAN, POISSON, FREE], [1.0, 0.7, 40.0, 1.0]
         shared = kind == "fixed total"
-        strengths = [(0, 1), (1, -1)] if shared else [(0, 1), (1, 0), (1, 0)]
+        strengths = [(0, 1, 0), (1, -1, 0)] if shared else [(0, 1, 0), (1, 0, 0), (1, 0, 0)]
+        strengths = [(0, 1, 0), (0, 0, 1), (1, 0, 0)] if kind == "coupling" else strengths
         if kind == "no nuisances":
             self.knot_sets, owners, constraints, widths = [], [], [], []
         self.d = dependence(self.knot_sets, owners, constraints, widths, strengths)
-        n_bins, n_events = {"binned": (6, 0), "unbinned": (1, 9), "mixed": (5, 8), "fixed total": (1, 10)}.get(
-            kind, (4, 3)
-        )
+        n_bins, n_events = {
+            "binned": (6, 0),
+            "unbinned": (1, 9),
+            "mixed": (5, 8),
+            "fixed total": (1, 10),
+            "coupling": (6, 2),
+        }.get(kind, (4, 3))
         n = n_bins + n_events
         exposure = np.repeat([1.0, 0.0], [n_bins, n_events])
         intensity = rng.uniform(2, 9, (n, len(strengths)))
@@ -81,6 +87,9 @@ class Example:
         elif kind == "unbinned":
             intensity[0] = 4.0, 5.0, 3.0
         intensity[-1, 0] = 0.0
+        if kind == "coupling":
+            intensity[:, 0] -= 7.0
+            intensity[:, 2] += 15.0
         change = 0.2 * rng.normal(size=(n, len(strengths), self.d.owner.size))
         change[rng.random(change.shape) < 0.2] = 0.0
         if shared:
@@ -110,7 +119,8 @@ class Example:
                     table = np.insert(self.rows.change[r, c, at : at + n], NOMINAL[i], 0.0)
                     effects.append((owner, np.array(KNOTS[i]), table))
                     at += n
-                components.append((self.d.intercept[c], self.d.slope[c], self.rows.intensity[r, c], effects))
+                strength = self.d.intercept[c], self.d.slope[c], self.d.square[c]
+                components.append((strength, self.rows.intensity[r, c], effects))
             rows.append((exposure, components))
         known = [(NAMES[c], w, m) for c, w, m in zip(self.d.constraint, self.d.width, self.centre, strict=True)]
         return naive.strength_nll(rows, self.visits.n, known, theta)
@@ -134,7 +144,7 @@ class Example:
         return state
 
 
-CASES = ["binned", "unbinned", "mixed", "fixed total", "no nuisances"]
+CASES = ["binned", "unbinned", "mixed", "fixed total", "no nuisances", "coupling"]
 POINTS = {
     "inside": lambda theta: theta,
     "nominal": lambda theta: np.append(theta[0], np.zeros(theta.size - 1)),
@@ -230,7 +240,7 @@ def test_events_without_rows(kind: str, n_events: int) -> None:
 def test_spline_weights(i: int) -> None:
     """Of scipy's natural cubic spline, with first and second derivatives; straight outside."""
     knots = np.array(KNOTS[i])
-    d = dependence([i], [0], [GAUSSIAN], [1.0], [(0, 1)])
+    d = dependence([i], [0], [GAUSSIAN], [1.0], [(0, 1, 0)])
     spline = CubicSpline(knots, np.eye(knots.size), bc_type="natural")
     for alpha in np.concatenate([np.linspace(-4, 4, 41) + 0.003, knots]):
         work = allocate_work(knots.size - 1, 1, 2)

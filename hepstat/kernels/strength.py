@@ -3,7 +3,8 @@
 A row holds the intensities of all components, sigma_c exp(sum over m of W_m(alpha) f_cm), where f are logarithms of the
 change at the knots of the nuisances and W the weights of natural cubic splines through them, which go on straight
 outside. A row with exposure 1 counts in the expected total: a bin, or the total of an unbinned region. A row with
-exposure 0 is one event of an unbinned region. With lambda = sum over c of (intercept_c + slope_c mu) x intensity ::
+exposure 0 is one event of an unbinned region. With lambda = sum over c of strength_c(mu) x intensity and the strengths
+intercept_c + slope_c mu + square_c mu^2 ::
 
     -log L = sum over rows of exposure lambda - n log(lambda), and the auxiliary measurements
 
@@ -37,6 +38,7 @@ __all__ = [
     "minimise",
     "row_factors",
     "spline_weights",
+    "strength_of",
 ]
 
 Array = NDArray[np.float64]
@@ -53,7 +55,7 @@ class Rows(NamedTuple):
     Attributes
     ----------
     intensity : (rows, components)
-        At the nominal nuisances and strength 1; at least zero.
+        At the nominal nuisances and strength 1; may be negative where lambda is not.
     change : (rows, components, weights)
         Logarithm of the change at the knots.
     exposure : (rows,)
@@ -70,8 +72,8 @@ class Dependence(NamedTuple):
 
     Attributes
     ----------
-    intercept, slope : (components,)
-        The strength of a component is intercept + slope mu.
+    intercept, slope, square : (components,)
+        The strength of a component is intercept + slope mu + square mu^2.
     owner : (weights,) int64
         Nuisance of each spline weight.
     first, n_knots, nominal : (splines,) int64
@@ -92,6 +94,7 @@ class Dependence(NamedTuple):
 
     intercept: Array
     slope: Array
+    square: Array
     owner: Ints
     first: Ints
     n_knots: Ints
@@ -233,6 +236,13 @@ def spline_weights(d: Dependence, theta: Array, work: Work) -> None:
 
 
 @part
+def strength_of(d: Dependence, c: int, mu: float) -> float:
+    """Return what component c scales with."""
+    strength: float = d.intercept[c] + mu * (d.slope[c] + mu * d.square[c])
+    return strength
+
+
+@part
 def _begin_row(work: Work) -> None:
     """Forget the slope and curvature of the last row."""
     for p in range(work.slope.shape[0]):
@@ -257,13 +267,15 @@ def _add_component(change: Array, r: int, c: int, intensity: float, d: Dependenc
             d2[p] += work.weight2[m] * f
     if exponent != 0.0:
         intensity *= math.exp(exponent)
-    total: float = (d.intercept[c] + d.slope[c] * mu) * intensity
-    slope[0] += d.slope[c] * intensity
+    total: float = strength_of(d, c, mu) * intensity
+    steep = (d.slope[c] + 2.0 * d.square[c] * mu) * intensity
+    slope[0] += steep
+    curve[0, 0] += 2.0 * d.square[c] * intensity
     for p in range(1, slope.shape[0]):
         if d1[p] == 0.0 and d2[p] == 0.0:
             continue
         slope[p] += total * d1[p]
-        curve[p, 0] += d.slope[c] * intensity * d1[p]
+        curve[p, 0] += steep * d1[p]
         curve[p, p] += total * d2[p]
         for q in range(1, p + 1):
             curve[p, q] += total * d1[p] * d1[q]
@@ -359,7 +371,7 @@ def _add_events(events: Events, d: Dependence, state: State, work: Work) -> floa
     theta, gradient, gauss, rest = state.trial, state.trial_gradient, state.trial_gauss, state.trial_rest
     n_components, n_parameters = d.intercept.shape[0], theta.shape[0]
     for c in range(n_components):
-        work.factor[c] = d.intercept[c] + d.slope[c] * theta[0]
+        work.factor[c] = strength_of(d, c, theta[0])
         exponent = 0.0
         for m in range(work.weight.shape[0]):
             exponent += work.weight[m] * d.change[0, c, m]

@@ -23,6 +23,7 @@ from hepstat.kernels.strength import (
     Work,
     allocate_work,
     minimise,
+    strength_of,
 )
 
 __all__ = ["BETTER", "Pools", "Records", "Source", "fit_once", "throw_strength_toys"]
@@ -80,12 +81,15 @@ class Source(NamedTuple):
     pools : Pools
     theta : (parameters,)
         What is true.
+    vertex : float
+        Strength about which fits are mirrored to look for a second minimum; NaN where there is none to look for.
     """
 
     row: Ints
     mean: Array
     pools: Pools
     theta: Array
+    vertex: float
 
 
 class Records(NamedTuple):
@@ -180,7 +184,7 @@ def _least_strength(d: Dependence, mu: float) -> float:
     """Return the least strength of a component; if none is negative, no nuisance makes impossible data possible."""
     least = np.inf
     for c in range(d.intercept.shape[0]):
-        least = min(least, d.intercept[c] + d.slope[c] * mu)
+        least = min(least, strength_of(d, c, mu))
     return least
 
 
@@ -218,6 +222,7 @@ def throw_strength_toys(
     work, centre = allocate_work(d.owner.shape[0], n_components, n_parameters), np.empty(n_parameters - 1)
     start = source.theta.copy()
     best = allocate_state(n_parameters, problem.free.shape[0])
+    mirrored = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
     conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
     minima = np.empty(2)
@@ -238,6 +243,11 @@ def throw_strength_toys(
         for p in range(n_parameters):
             start[p] = min(max(source.theta[p], problem.lower[p]), problem.upper[p])
         status = _fit(observed, d, problem, centre, start, best, work)
+        if not np.isnan(source.vertex):
+            start[0] = min(max(2.0 * source.vertex - best.theta[0], problem.lower[0]), problem.upper[0])
+            ended = _fit(observed, d, problem, centre, start, mirrored, work)
+            if ended == 0 and (status != 0 or mirrored.numbers[VALUE] < best.numbers[VALUE] - BETTER):
+                status = _fit(observed, d, problem, centre, mirrored.theta, best, work)
         minima[:], again = np.inf, False
         for i in range(4):  # at both strengths; once more at both where that was lower than the best fit
             if i == 2 and not again:

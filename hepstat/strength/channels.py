@@ -29,6 +29,12 @@ class Component:
         Expected events: of all bins in a binned channel, in all in an unbinned one; at strength 1 for signal.
     signal : bool, optional
         Whether it scales with mu.
+    power : {1, 2}, optional
+        Binned only: a signal scales with mu to this power. With a coupling as mu, interference scales with its first
+        power and the signal alone with the second.
+    signed : bool, optional
+        Binned only: contents of a signal may be negative, as those of interference, as long as those of all components
+        together are not.
     ratio : callable, optional
         Unbinned only: its density over that of the reference, ``ratio(x) -> (n,)``, at the nominal nuisances. The
         component without one is the reference.
@@ -40,13 +46,15 @@ class Component:
     Raises
     ------
     InputError
-        For numbers that are negative or not finite.
+        For numbers that are not finite, or negative without being `signed`; for powers and signs of what is no signal.
     """
 
     name: str
     expected: ArrayLike
     _: KW_ONLY
     signal: bool = False
+    power: int = 1
+    signed: bool = False
     ratio: Callable[[Any], Any] | None = None
     effects: Mapping[str, EffectLike] = field(default_factory=dict)
     events: ArrayLike | None = None
@@ -56,8 +64,14 @@ class Component:
         name = f"expected of {self.name}"
         expected: Any = finite_array(self.expected, name) if np.ndim(self.expected) else None
         expected = nonnegative_number(self.expected, name) if expected is None else expected
-        if np.min(expected) < 0:
-            raise InputError(name, f"is {np.min(expected):g} somewhere", "Pass numbers of at least zero")
+        if self.power not in (1, 2):
+            raise InputError(f"power of {self.name}", f"is {self.power!r}", "Pass 1 or 2")
+        if (self.power != 1 or self.signed) and not self.signal:
+            raise InputError(f"component {self.name}", "has a power or signs and is no signal", "Pass signal=True")
+        if np.min(expected) < 0 and not self.signed:
+            raise InputError(
+                name, f"is {np.min(expected):g} somewhere", "Pass numbers of at least zero, or signed=True"
+            )
         object.__setattr__(self, "expected", expected)
         object.__setattr__(self, "effects", {name: effect_of(value) for name, value in self.effects.items()})
         if self.ratio is not None and not callable(self.ratio):
@@ -146,6 +160,8 @@ class Unbinned:
             raise InputError("components", shown, "Leave one background without, the reference")
         for c in components:
             positive_number(c.expected, f"expected of {c.name}")
+            if c.power != 1 or c.signed:
+                raise InputError(f"component {c.name}", "has a power or signs", "These are for bins: pass Binned")
             for name, effect in c.effects.items():
                 if effect.factors is not None and np.ndim(effect.factors) != 1:  # type: ignore[union-attr]
                     raise InputError(f"effect of {name} on {c.name}", "has factors of bins", "Pass a shape")

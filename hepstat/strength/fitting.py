@@ -168,6 +168,8 @@ def _starts(model: Model, data: Data, mu: float | None, near: StrengthFit | None
     starts = [nominal] if (measured[1:] == nominal[1:]).all() else [nominal, measured]
     if near is not None:
         starts.append(np.array([near.mu, *near.values.values()]))
+    if mu is None and np.isfinite(model.vertex):
+        starts += [np.array([2.0 * model.vertex - start[0], *start[1:]]) for start in starts]
     for start in starts:
         start[0] = _inside(start[0], lower[0], upper[0]) if mu is None else mu
     return starts
@@ -221,7 +223,9 @@ def step_of(model: Model, best: StrengthFit) -> float:
     """Return the error of mu, or the strength of one signal event where it has none."""
     if np.isfinite(best.mu_error) and best.mu_error > 0:
         return best.mu_error
-    return float(1.0 / (model.fixed.intensity @ np.maximum(model.dependence.slope, 0.0)).sum())
+    d, intensity = model.dependence, np.abs(model.fixed.intensity).sum(axis=0)
+    linear, square = float(intensity @ np.maximum(d.slope, 0.0)), float(intensity @ d.square)
+    return float(2.0 / (linear + np.sqrt(linear * linear + 4.0 * square)))
 
 
 def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None) -> Data:

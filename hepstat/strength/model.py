@@ -20,6 +20,7 @@ from hepstat.types import Floats
 __all__ = ["Data", "Model", "Pool", "Simulated"]
 
 _INSIDE = 1.0 - 1e-14  # of the bounds of mu, where rounding must not make an intensity negative
+_TOUCHING = 1e-9  # of the square of a slope: below, a discriminant is zero but for rounding
 _ROUNDING = 1e-6  # of logarithms of single precision
 _CONSTRAINTS = {"gaussian": kernels.GAUSSIAN, "poisson": kernels.POISSON, "free": kernels.FREE}
 
@@ -117,7 +118,7 @@ class Model:
         if odd:
             what = "has an effect but is no nuisance" if odd[0] in used else "has no effect"
             raise InputError("nuisances", f"{odd[0]!r} {what}", "Name every nuisance that has an effect, and no other")
-        if not any(c.signal and np.any(np.asarray(c.expected) > 0) for _, c in self._components):
+        if not any(c.signal and np.any(np.asarray(c.expected) != 0) for _, c in self._components):
             raise InputError("channels", "have no signal", "Mark a component with signal=True")
         if self.mu_bounds is not None and not self.mu_bounds[0] < self.mu_bounds[1]:
             raise InputError("mu_bounds", f"are {self.mu_bounds}", "Pass (low, high)")
@@ -161,8 +162,9 @@ class Model:
             if isinstance(channel, Unbinned):
                 self._fill_factors(change, c)
         return Dependence(
-            intercept=np.array([a for a, _ in strength]),
-            slope=np.array([b for _, b in strength]),
+            intercept=np.array([a for a, _, _ in strength]),
+            slope=np.array([b for _, b, _ in strength]),
+            square=np.array([c for _, _, c in strength]),
             owner=np.array([k for k, values, _ in sets for _ in values[1:]], dtype=np.int64),
             first=np.cumsum([0, *lengths])[:-1].astype(np.int64),
             n_knots=np.array(lengths, dtype=np.int64),
@@ -176,12 +178,25 @@ class Model:
         )
 
     @staticmethod
-    def _strength(channel: Channel, component: Component) -> tuple[float, float]:
-        """Return (a, b) of the strength a + b mu of a component."""
+    def _strength(channel: Channel, component: Component) -> tuple[float, float, float]:
+        """Return (a, b, c) of the strength a + b mu + c mu^2 of a component."""
         if component.signal:
-            return 0.0, 1.0
+            return 0.0, float(component.power == 1), float(component.power == 2)
         shared = isinstance(channel, Unbinned) and channel.n_total is not None
-        return 1.0, -1.0 if shared else 0.0
+        return 1.0, -1.0 if shared else 0.0, 0.0
+
+    @cached_property
+    def vertex(self) -> float:
+        """Strength about which a likelihood with squares of mu is about even; NaN without squares.
+
+        There is a second minimum beyond it, which fits have to look for: the expectation is about the same there.
+        """
+        b, c = (self.fixed.intensity @ part for part in (self.dependence.slope, self.dependence.square))
+        if not self.dependence.square.any():
+            return float("nan")
+        total = self.fixed.intensity @ self.dependence.intercept + c
+        weight = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        return float(-0.5 * (weight @ b) / (weight @ c))
 
     def _columns(self, c: int, knots: tuple[float, ...], k: int) -> tuple[Effect, slice] | None:
         """Return the effect of nuisance k with these knots on component c, and its columns, if there is one."""
@@ -403,14 +418,14 @@ class Model:
         intensity = self.fixed.intensity
         if has_events:
             intensity = np.concatenate([self.simulated.rows.intensity, self.simulated.intensity])
-        background, signal = intensity @ self.dependence.intercept, intensity @ self.dependence.slope
-        low = np.max(-background[signal > 0] / signal[signal > 0], initial=-np.inf)
-        high = np.min(-background[signal < 0] / signal[signal < 0], initial=np.inf)
-        return float(low) * _INSIDE, float(high) * _INSIDE
+        d = self.dependence
+        low, high = _positive_range(intensity @ d.intercept, intensity @ d.slope, intensity @ d.square)
+        return low * _INSIDE, high * _INSIDE
 
     def expected(self, theta: Floats) -> Floats:
         """Return the expected events (fixed rows, components) of bins and of unbinned channels in all."""
-        strength = self.dependence.intercept + self.dependence.slope * theta[0]
+        d, mu = self.dependence, theta[0]
+        strength = d.intercept + mu * (d.slope + mu * d.square)
         return np.asarray(strength * self.fixed.intensity * self._factors(self.fixed, theta))
 
     def weights_at(self, theta: Floats) -> list[Floats]:
@@ -452,6 +467,23 @@ class Model:
         out = np.empty_like(rows.intensity)
         kernels.row_factors(rows, self.dependence, theta, out)
         return out
+
+
+def _positive_range(a: Floats, b: Floats, c: Floats) -> tuple[float, float]:
+    """Return the range around mu = 0 in which a + b mu + c mu^2 is nowhere negative; a (rows,) is at least zero.
+
+    Where a row touches zero without crossing it, but for rounding, there is no limit.
+    """
+    low, high = -np.inf, np.inf
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = b * b - 4.0 * a * c
+        q = -0.5 * (b + np.copysign(np.sqrt(np.maximum(square, 0.0)), b))
+        for root in (np.where(c == 0.0, -a / b, q / c), np.where(c == 0.0, np.nan, a / q)):
+            slope = b + 2.0 * c * root
+            ok = np.isfinite(root) & ((square > _TOUCHING * b * b) | (c == 0.0))
+            low = max(low, float(np.max(root[ok & (slope > 0) & (root <= 0)], initial=-np.inf)))
+            high = min(high, float(np.min(root[ok & (slope < 0) & (root >= 0)], initial=np.inf)))
+    return low, high
 
 
 def _observed(rows: Rows, n: Floats, intensity: Floats, seen: Floats) -> Observed:

@@ -138,6 +138,8 @@ class _Builder:
     def _sample(self, channel: Binned, component: Component) -> dict[str, Any]:
         expected = np.asarray(component.expected)
         modifiers: list[dict[str, Any]] = []
+        if component.power != 1 or component.signed:
+            raise InputError(f"component {component.name}", "has a power or signs", "pyhf has neither")
         if component.signal:
             modifiers.append({"name": "mu", "type": "normfactor", "data": None})
         scaled: list[dict[int, Nuisance]] = []  # one for each shapesys: which nuisance scales which bin

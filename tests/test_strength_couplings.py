@@ -1,0 +1,124 @@
+"""Couplings as strengths: components that scale with mu and its square, negative interference, second minima."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from iminuit import Minuit
+
+from hepstat.errors import InputError
+from hepstat.strength import Binned, Component, Model, StrengthToys, Unbinned, asimov, fit, interval, to_pyhf
+from hepstat.strength.model import _positive_range
+from hepstat.toys import run
+
+BACKGROUND = np.array([200.0, 180.0, 160.0, 140.0, 120.0, 100.0])
+SIGNAL = np.array([0.5, 2.0, 8.0, 8.0, 2.0, 0.5])
+INTERFERENCE = np.array([6.0, 14.0, 20.0, -20.0, -14.0, -6.0])
+
+
+def coupling(interference: float = 1.0, signal: float = 1.0, effects: Any = None) -> Model:
+    """Return B + g SB + g^2 S with the coupling g as strength."""
+    effects = effects or {}
+    components = [
+        Component("B", BACKGROUND, effects=effects),
+        Component("SB", interference * INTERFERENCE, signal=True, signed=True, effects=effects),
+        Component("S", signal * SIGNAL, signal=True, power=2, effects=effects),
+    ]
+    return Model(Binned(components), list(effects))
+
+
+def expected(g: Any, interference: float = 1.0, signal: float = 1.0) -> Any:
+    """Return the contents of the bins."""
+    g = np.asarray(g)[..., None]
+    return BACKGROUND + interference * g * INTERFERENCE + signal * g**2 * SIGNAL
+
+
+@pytest.mark.parametrize("g", [-1.5, 0.0, 0.3, 1.0, 2.0])
+def test_asimov_data_are_fitted(g: float) -> None:
+    """Contents are the parabola, and its minimum is found."""
+    model = coupling()
+    data = asimov(model, g)
+    np.testing.assert_allclose(data.observed.visits.n, expected(g), rtol=1e-14)
+    found = fit(model, data)
+    assert found.mu == pytest.approx(g, abs=1e-6)
+    low = interval(model, data)
+    assert low.lower < g < low.upper
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_against_iminuit(seed: int) -> None:
+    """Minimum and error with a nuisance that changes everything, by an independent minimiser from many starts."""
+    model = coupling(effects={"yield": 0.1})
+    n = np.random.default_rng(seed).poisson(expected(1.0))
+
+    def nll(g: float, alpha: float) -> float:
+        lam = expected(g) * 1.1**alpha
+        return float((lam - n * np.log(lam)).sum() + 0.5 * alpha**2)
+
+    fits = []
+    for start in (-2.0, -0.5, 0.5, 2.0):
+        minuit = Minuit(nll, g=start, alpha=0.0)
+        minuit.errordef, minuit.strategy, minuit.tol = 0.5, 2, 1e-6
+        fits.append(minuit.migrad().hesse())
+    best = min(fits, key=lambda one: one.fval)
+    found = fit(model, n)
+    assert found.nll == pytest.approx(best.fval, abs=1e-6)
+    assert found.mu == pytest.approx(best.values["g"], abs=1e-3)
+    assert found.mu_error == pytest.approx(best.errors["g"], rel=0.02)
+
+
+def test_the_lower_of_two_minima() -> None:
+    """With hardly any interference the two signs of the coupling compete: single fits and toys find the lower one."""
+    model, grid = coupling(0.05, 5.0), np.linspace(-4.0, 4.0, 8001)
+    table = expected(grid, 0.05, 5.0)
+    for n in np.random.default_rng(1).poisson(expected(1.0, 0.05, 5.0), (50, 6)):
+        least = (table - n * np.log(table)).sum(axis=1).min()
+        assert fit(model, n).nll <= least + 1e-9
+    toys = run(StrengthToys(model, 1.0), 1000, rng=1)
+    assert (toys.status == 0).all()
+    assert (toys["nll_test"] >= toys["nll_best"] - 1e-9).all()
+    assert 0.4 < np.mean(toys["mu_hat"] < 0) < 0.5
+
+
+def test_toys_are_unbiased() -> None:
+    """The coupling that toys were thrown with comes back, and mu_test may be another."""
+    toys = run(StrengthToys(coupling(2.0), 1.0, mu_test=0.5), 2000, rng=1, workers=2)
+    values = toys["mu_hat"]
+    assert abs(values.mean() - 1.0) < 4.0 * values.std() / np.sqrt(2000)
+    assert (toys["nll_test"] >= toys["nll_best"]).all()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "low", "high"),
+    [
+        (4.0, 1.0, 0.0, -4.0, np.inf),
+        (4.0, -1.0, 0.0, -np.inf, 4.0),
+        (1.0, 0.0, 1.0, -np.inf, np.inf),
+        (1.0, 2.0, 1.0, -np.inf, np.inf),  # touches zero
+        (2.0, -3.0, 1.0, -np.inf, 1.0),
+        (2.0, 3.0, 1.0, -1.0, np.inf),
+        (0.0, 1.0, 1.0, 0.0, np.inf),
+        (0.0, -1.0, 1.0, -np.inf, 0.0),
+        (0.0, 0.0, 1.0, -np.inf, np.inf),
+        (0.0, 0.0, 0.0, -np.inf, np.inf),
+    ],
+)
+def test_where_a_parabola_is_positive(a: float, b: float, c: float, low: float, high: float) -> None:
+    """The range around zero in which a + b mu + c mu^2 is not negative."""
+    assert _positive_range(*(np.array([value]) for value in (a, b, c))) == pytest.approx((low, high))
+
+
+def test_bad_input() -> None:
+    """Powers and signs are for signals in bins, and pyhf has neither."""
+    with pytest.raises(InputError, match=r"expected of SB: is -20 somewhere.*signed=True"):
+        Component("SB", INTERFERENCE, signal=True)
+    with pytest.raises(InputError, match="power of S: is 3"):
+        Component("S", SIGNAL, signal=True, power=3)
+    with pytest.raises(InputError, match="is no signal"):
+        Component("B", BACKGROUND, signed=True)
+    with pytest.raises(InputError, match="component s: has a power or signs"):
+        Unbinned([Component("s", 1.0, signal=True, power=2, ratio=np.ravel), Component("b", 2.0)])
+    with pytest.raises(InputError, match="pyhf has neither"):
+        to_pyhf(coupling())
+    with pytest.raises(InputError, match="negative expectations in bins"):
+        asimov(coupling(20.0), 1.0)

@@ -94,7 +94,7 @@ def _rich(entry: Any, kind: Any) -> Any:
     origin = get_origin(kind)
     if origin is np.ndarray:
         dtype = get_args(get_args(kind)[1])[0]
-        return np.array(entry, dtype=np.bool_ if dtype is np.bool_ else np.float64)
+        return np.array(entry, dtype=dtype if dtype in (np.bool_, np.int64) else np.float64)
     if origin is tuple:
         return tuple(entry)
     if origin is dict:

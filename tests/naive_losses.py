@@ -69,6 +69,28 @@ def categorical_cross_entropy(f: list[Any], y: int) -> Any:
     return mp.log(sum(mp.exp(x) for x in f)) - f[y]
 
 
+def probabilities(f: list[Any]) -> list[Any]:
+    """Softmax of the scores."""
+    e = [mp.exp(x) for x in f]
+    return [x / sum(e) for x in e]
+
+
+def complementary_label(f: list[Any], y: int, w: Any) -> Any:
+    """Cross-entropy; for a negative weight the mean of those of all other classes."""
+    others = [-mp.log(p) for j, p in enumerate(probabilities(f)) if j != y]
+    return w * categorical_cross_entropy(f, y) if w > 0 else abs(w) * sum(others) / len(others)
+
+
+def candidate_labels(f: list[Any], y: int, w: Any) -> Any:
+    """Cross-entropy; for a negative weight that of being any other class."""
+    return w * categorical_cross_entropy(f, y) if w > 0 else -abs(w) * mp.log(1 - probabilities(f)[y])
+
+
+def categorical_brier(f: list[Any], y: int, w: Any) -> Any:
+    """Squared distance from the corner of the class."""
+    return w * sum((p - (j == y)) ** 2 for j, p in enumerate(probabilities(f)))
+
+
 def asimov_z(s: Any, b: Any, uncertainty: Any) -> Any:
     """Significance of s on b known from 1 / uncertainty^2 events, from the likelihood ratio."""
     if uncertainty == 0:

@@ -20,7 +20,10 @@ from hepstat.learn.losses import (
     AsimovZ,
     BinaryCrossEntropy,
     Brier,
+    CandidateLabels,
+    CategoricalBrier,
     CategoricalCrossEntropy,
+    ComplementaryLabel,
     CustomLoss,
     Exponential,
     Focal,
@@ -30,6 +33,8 @@ from hepstat.learn.losses import (
     LovaszSet,
     LovaszZ,
     MaximumLikelihoodRatio,
+    SignedCategoricalCrossEntropy,
+    SignedCrossEntropy,
     SoftZ,
     SquaredError,
 )
@@ -47,6 +52,11 @@ LOSSES: dict[str, Loss] = {
     "exponential": Exponential(),
     "linear ratio": LinearRatio(),
     "likelihood ratio": MaximumLikelihoodRatio(),
+    "signed": SignedCrossEntropy(),
+    "signed classes": SignedCategoricalCrossEntropy(),
+    "complementary label": ComplementaryLabel(),
+    "candidate labels": CandidateLabels(),
+    "Brier of classes": CategoricalBrier(),
     "Lovász, hinge": LovaszZ(0.7, "hinge"),
     "Lovász, sigmoid": LovaszZ(0.7, "sigmoid"),
     "Lovász, cross-entropy": LovaszZ(0.7, "cross-entropy"),
@@ -68,7 +78,8 @@ def draw(network: Network, loss: Loss, n: int, seed: int) -> tuple[Any, Events]:
     theta = rng.normal(scale=0.7, size=network.n_weights).astype(network.dtype)
     x = rng.normal(size=(n, network.n_features)).astype(network.dtype)
     y = np.arange(n) % 3.0 if loss.labels == "classes" else np.arange(n) % 2.0
-    return theta, Events(x, y, rng.uniform(0.5, 2.0, n))
+    w = rng.uniform(0.5, 2.0, n)
+    return theta, Events(x, y, np.where(np.arange(n) % 4 == 1, -w, w) if loss.signed_weights else w)
 
 
 def room(network: Network, loss: Loss, theta: Any, events: Events) -> float:

@@ -32,12 +32,14 @@ from hepstat.learn.losses import (
     LovaszSet,
     LovaszZ,
     MaximumLikelihoodRatio,
+    SignedCrossEntropy,
     SoftZ,
     SquaredError,
 )
 
 POINTWISE: dict[str, tuple[Any, Any]] = {
     "binary cross-entropy": (BinaryCrossEntropy(), naive.binary_cross_entropy),
+    "signed cross-entropy": (SignedCrossEntropy(), naive.binary_cross_entropy),
     "squared error": (SquaredError(), naive.squared_error),
     "Brier": (Brier(), naive.brier),
     "hinge": (Hinge(), naive.hinge),
@@ -272,7 +274,7 @@ def test_significance_needs_both(loss: Any) -> None:
 def test_signed_weights_are_linear() -> None:
     """Where they are allowed, a negative event takes a positive one away."""
     f, y, w = draw(8)
-    for loss in (LinearRatio(), MaximumLikelihoodRatio(), SquaredError()):
+    for loss in (LinearRatio(), MaximumLikelihoodRatio(), SquaredError(), Brier(), SignedCrossEntropy()):
         value, gradient = loss(f, y, w)
         more = loss(np.append(f, [0.3, 0.3]), np.append(y, [0, 0]), np.append(w, [-1.2, 1.2]))
         assert more[0] == pytest.approx(value, rel=1e-13)

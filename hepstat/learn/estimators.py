@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.learn.data import Process, Sample, mix
-from hepstat.learn.losses import LOSSES, CategoricalCrossEntropy, Loss
+from hepstat.learn.losses import LOSSES, LOSSES_OF_CLASSES, Loss
 from hepstat.learn.network import Model, Network, linear_map
 from hepstat.learn.optimisers import OPTIMISERS, Cosine, Optimiser
 from hepstat.learn.prepared import standardisation
@@ -181,9 +181,9 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _loss(self, n_classes: int) -> Loss:
         """Return the loss for this number of classes."""
-        if self.loss == "bce" and n_classes > 2:
-            return CategoricalCrossEntropy()
-        return self.loss if isinstance(self.loss, Loss) else _named(LOSSES, self.loss, "loss")
+        if isinstance(self.loss, Loss):
+            return self.loss
+        return _named({**LOSSES, **LOSSES_OF_CLASSES} if n_classes > 2 else LOSSES, self.loss, "loss")
 
     def _optimiser(self) -> Optimiser:
         if isinstance(self.optimiser, Optimiser):

@@ -222,17 +222,7 @@ class Model:
             For wrong shapes or features that are not finite.
         """
         whole_number(workers, "workers", at_least=1)
-        inputs = self.inputs(x, parameters)
-        scores = np.empty((len(inputs), self.network.n_outputs))
-        order, net, theta = np.arange(len(inputs)), self.network.net, np.array(self.theta)
-
-        def fill(chunk: tuple[int, int]) -> None:
-            low, high = chunk
-            work = new_work(self.network, high - low, 0)
-            score_unit(net, theta, inputs, order[low:high], work, NO_KEY, -1, scores[low:high])
-
-        for _ in map_ordered(fill, cut(len(inputs), UNIT), workers=workers):
-            pass
+        scores = score_inputs(self.network, self.theta, self.inputs(x, parameters), workers)
         return scores[:, 0] if self.network.n_outputs == 1 else scores
 
     def inputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> Weights:
@@ -309,6 +299,20 @@ class Model:
                 if isinstance(error, InputError):
                     raise
                 raise InputError("path", f"{str(path)!r} is no model ({error})", "Pass a file of Model.save") from None
+
+
+def score_inputs(network: Network, theta: Weights, inputs: Weights, workers: int = 1) -> Floats:
+    """Return the scores (n, n_outputs) of what the first layer sees (n, n_features + n_parameters)."""
+    scores = np.empty((len(inputs), network.n_outputs))
+    order, net, vector = np.arange(len(inputs)), network.net, np.array(theta)
+
+    def fill(chunk: tuple[int, int]) -> None:
+        low, high = chunk
+        score_unit(net, vector, inputs, order[low:high], new_work(network, high - low, 0), NO_KEY, -1, scores[low:high])
+
+    for _ in map_ordered(fill, cut(len(inputs), UNIT), workers=workers):
+        pass
+    return scores
 
 
 def linear_map(model: Model) -> tuple[Floats, Floats]:

@@ -17,9 +17,10 @@ from hepstat.execution import map_ordered, progress_bar
 from hepstat.kernels.batch import UNIT, Events
 from hepstat.learn.buffers import NO_KEY
 from hepstat.learn.gradient import BatchGradient
+from hepstat.learn.guard import GuardReport, diagnose_signs, is_guarded, require_positive_classes
 from hepstat.learn.losses import Loss
 from hepstat.learn.losses.base import PythonLoss
-from hepstat.learn.network import INITIAL_STREAM, Model, Network, initial_model
+from hepstat.learn.network import INITIAL_STREAM, Model, Network, initial_model, score_inputs
 from hepstat.learn.prepared import Data, Table, begin, check_data, checked_table, network_of, normalised
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
@@ -58,6 +59,8 @@ class Minimum:
         The same in words.
     n_steps, n_evaluations : int
         Of all starts.
+    guard : GuardReport or None
+        With negative weights and a loss that may have no minimum then, whether this is one (:func:`diagnose_signs`).
     """
 
     model: Model
@@ -69,6 +72,7 @@ class Minimum:
     message: str
     n_steps: int
     n_evaluations: int
+    guard: GuardReport | None = None
 
 
 def minimise(
@@ -86,6 +90,7 @@ def minimise(
     max_steps: int = 500,
     tolerance: float = 1e-8,
     standardise: bool = True,
+    guard: bool = True,
     workers: int = 1,
     progress: str | None = None,
 ) -> Minimum:
@@ -118,6 +123,8 @@ def minimise(
         Largest entry of the gradient, over the size of the value if that is above 1, at which a start has converged.
     standardise : bool, optional
         As in :func:`train`.
+    guard : bool, optional
+        With negative weights, look at the scores at the end, and refuse to call a minimum what is none.
     workers : int, optional
         Threads. Up to 16,384 events each does a start of its own, beyond they share out the events of one start after
         the other. The result has the same bits for any number.
@@ -134,7 +141,7 @@ def minimise(
     InputError
         For data that the loss cannot take, shapes that do not fit, single precision, dropout, or options out of range.
     TrainingError
-        If a value or gradient is not finite; ``error.training`` is the best so far.
+        If a value or gradient is not finite, or the loss has no minimum; ``error.training`` is the best so far.
 
     Notes
     -----
@@ -149,6 +156,9 @@ def minimise(
     network = _checked_network(model)
     table = checked_table(network, data, parameters, "data")
     check_data(network, loss, table)
+    guarded = guard and is_guarded(loss, table.w)
+    if guarded:
+        require_positive_classes(loss, table.y, table.w)
     models = _starts(model, table, n_starts, rng, standardise)
     problem = _Problem(
         model=models[0],
@@ -159,9 +169,25 @@ def minimise(
         tolerance=positive_number(tolerance, "tolerance"),
     )
     descents = [_Descent(problem, start.theta, i) for i, start in enumerate(models)]
-    with progress_bar(None, progress, unit="steps") as done:
-        interrupted = _descend(problem, descents, screen, max_steps, workers, done)
-    return _minimum(problem, descents, interrupted)
+    try:
+        with progress_bar(None, progress, unit="steps") as done:
+            interrupted = _descend(problem, descents, screen, max_steps, workers, done)
+        found = _minimum(problem, descents, interrupted)
+    except TrainingError as error:
+        if guarded and error.training is not None:
+            _guarded(problem, error.training, workers)
+        raise
+    return _guarded(problem, found, workers) if guarded else found
+
+
+def _guarded(problem: _Problem, found: Minimum, workers: int) -> Minimum:
+    """Return what was found with a report, or raise :class:`TrainingError` if it is no minimum."""
+    events, model = problem.events, found.model
+    scores = score_inputs(model.network, model.theta, events.x, workers)
+    found = replace(found, guard=diagnose_signs(problem.loss, scores, events.y, events.w))
+    if found.guard is not None and found.guard.verdict != "sound":
+        raise TrainingError(f"There is no minimum. {found.guard.message}", found)
+    return found
 
 
 def _checked_network(model: Network | Model) -> Network:

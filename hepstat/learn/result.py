@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hepstat.learn.collapse import Collapse
+from hepstat.learn.guard import GuardReport
 from hepstat.learn.network import Model
 from hepstat.types import Floats
 
 __all__ = ["DIVERGED", "Status", "Training"]
 
-Status = Literal["finished", "stopped early", "interrupted", "not finite", "loss exploded", "scores exploded"]
+Status = Literal[
+    "finished", "stopped early", "interrupted", "not finite", "loss exploded", "scores exploded", "no minimum"
+]
 
-DIVERGED: tuple[Status, ...] = ("not finite", "loss exploded", "scores exploded")
+DIVERGED: tuple[Status, ...] = ("not finite", "loss exploded", "scores exploded", "no minimum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +40,14 @@ class Training:
         Epoch, from 0, whose validation loss was the last to be better by more than `min_delta`, counted from where a
         schedule of eps has ended; the last one without validation; -1 if there was none.
     status : str
-        "finished", "stopped early", "interrupted", "not finite", "loss exploded" or "scores exploded".
+        "finished", "stopped early", "interrupted", "not finite", "loss exploded", "scores exploded" or "no minimum".
     message : str
         The same in words, and what to try.
     collapse : Collapse or None
         With :class:`LovaszZ`, what it makes of the scores of the training events (:func:`diagnose_collapse`).
+    guard : GuardReport or None
+        With negative weights and a loss that may have no minimum then, what the last look at the scores of the training
+        events found (:func:`diagnose_signs`).
     """
 
     model: Model
@@ -52,6 +58,7 @@ class Training:
     status: Status
     message: str
     collapse: Collapse | None = None
+    guard: GuardReport | None = None
 
     @property
     def diverged(self) -> bool:

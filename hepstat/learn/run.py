@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.execution import progress_bar
 from hepstat.kernels import train as kernels
@@ -17,8 +18,9 @@ from hepstat.kernels.batch import UNIT, Events
 from hepstat.learn.buffers import aligned
 from hepstat.learn.collapse import Collapse, diagnose_collapse
 from hepstat.learn.gradient import BatchGradient
+from hepstat.learn.guard import GuardReport, diagnose_signs, next_check
 from hepstat.learn.losses import Loss, LovaszZ
-from hepstat.learn.network import Model
+from hepstat.learn.network import Model, score_inputs
 from hepstat.learn.optimisers import Optimiser
 from hepstat.learn.prepared import Table, normalised
 from hepstat.learn.result import DIVERGED, Status, Training
@@ -27,11 +29,12 @@ from hepstat.types import Floats, Ints
 
 __all__ = ["Options", "Run"]
 
-_STATUS: tuple[Status, ...] = ("finished", "stopped early", *DIVERGED)  # by the number that kernels give
+_STATUS: tuple[Status, ...] = ("finished", "stopped early", *DIVERGED[:3])  # by the number that kernels give
 _BLOCK_SECONDS = 0.3  # of training between two looks at the keyboard
 _REMEDY = (
     "Lower the learning rate, limit the gradient (max_norm), standardise the inputs, or look at the largest weights"
 )
+_CANCEL = "Weights of both signs cancel on average only, so take larger batches (batch_size=None)"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Options:
     score_limit: float
     loss_limit: float
     workers: int
+    guarded: bool
 
 
 class Run:
@@ -87,10 +91,11 @@ class Run:
     ) -> None:
         self.model, self.loss, self.options = model, loss, options
         train_part, validation_part = parts
-        by_stratum, starts = self._strata(train_part)
+        self.by_stratum, starts = self._strata(train_part)
         n, n_validation = len(train_part), 0 if validation_part is None else len(validation_part)
         n_batches = self._n_batches(n, starts)
-        self.events = self._events(train_part, validation_part, by_stratum)
+        self.divisor = float(train_part.w.sum()) if loss.reduction == "mean" else 1.0
+        self.events = self._events(train_part, validation_part)
         self.plan = self._plan(starts, n_validation, n_batches, optimiser, key)
         self.vectors = self._vectors()
         self.counters = kernels.Counters(
@@ -101,6 +106,8 @@ class Run:
         largest = max(-(-n // n_batches) + len(starts), n_validation)
         self.gradient = BatchGradient(model.network, self.events, loss, min(largest, n + n_validation), options.workers)
         self.threads = options.workers > 1 and n // n_batches > UNIT
+        self.guard: GuardReport | None = None
+        self.watched = 1  # epoch after which the guard looks next
 
     def _strata(self, part: Table) -> tuple[Ints, Ints]:
         """Return the events (n,) stratum by stratum, and where each of k strata starts and the last ends (k + 1,)."""
@@ -124,10 +131,10 @@ class Run:
             )
         return n_batches
 
-    def _events(self, train_part: Table, validation_part: Table | None, by_stratum: Ints) -> Events:
+    def _events(self, train_part: Table, validation_part: Table | None) -> Events:
         """Return the events to train on stratum by stratum, and those to validate with after them."""
-        x, y = train_part.x[by_stratum], train_part.y[by_stratum]
-        w = normalised(self.loss, train_part.w[by_stratum])
+        x, y = train_part.x[self.by_stratum], train_part.y[self.by_stratum]
+        w = normalised(self.loss, train_part.w[self.by_stratum])
         if validation_part is not None:
             x = np.concatenate([x, validation_part.x])
             y = np.concatenate([y, validation_part.y])
@@ -185,19 +192,30 @@ class Run:
         best[:] = theta
         return kernels.Vectors(theta, first, second, gradient, best, is_weight, bound)
 
-    def run(self, compiled: bool, progress: str | None, callback: Callable[[int, Training], Any] | None) -> Training:
+    def run(
+        self,
+        compiled: bool,
+        progress: str | None,
+        callback: Callable[[int, Training], Any] | None,
+        reweight: Callable[[Training], Any] | None,
+    ) -> Training:
         """Train block by block of epochs, and return what came out."""
         advance = self._compiled if compiled and not self.threads else self._python
         status: Status = "finished"
         try:
             with progress_bar(self.options.epochs, progress, unit="epochs") as done:
-                for until in self._blocks(one_by_one=callback is not None):
+                for until in self._blocks(one_by_one=callback is not None or reweight is not None):
                     before = self._count(kernels.EPOCHS)
                     status = _STATUS[advance(until)]
                     self.loss.raise_error()
                     done(self._count(kernels.EPOCHS) - before)
                     if status != "finished" or not self._finite():
                         break
+                    if self.options.guarded and until == self.watched and not self._is_sound(until):
+                        status = "no minimum"
+                        break
+                    if reweight is not None and until < self.options.epochs:
+                        self._reweight(reweight(self._training("finished")))
                     if callback is not None and callback(until - 1, self._training("finished")):
                         status = "stopped early"
                         break
@@ -205,13 +223,34 @@ class Run:
             status = "interrupted"
         if not self._finite():  # by the last step, which no other has judged
             status = "not finite"
+        elif self.options.guarded and status in DIVERGED and not self._is_sound(self._count(kernels.EPOCHS)):
+            status = "no minimum"
         return self._training(status)
 
+    def _is_sound(self, epoch: int) -> bool:
+        """Return whether the loss still has a minimum, and note what was seen and when to look again."""
+        self.watched = min(next_check(epoch), self.options.epochs)
+        n = int(self.plan.starts[-1])
+        self.guard = diagnose_signs(self.loss, self._scores(), self.events.y[:n], self.events.w[:n])
+        return self.guard.verdict == "sound"
+
+    def _reweight(self, weights: Any) -> None:
+        """Train on with other weights (n,) of the events, over the sum of the first ones if the loss is a mean."""
+        w = finite_array(weights, "what reweight returns")
+        if w.size != self.by_stratum.size:
+            raise InputError("reweight", f"returns {w.size} weights", f"Return {self.by_stratum.size}, one per event")
+        if not self.loss.signed_weights and (w < 0).any():
+            problem = f"returns {int((w < 0).sum())} negative weights, which {type(self.loss).__name__} does not take"
+            raise InputError("reweight", problem, "Return weights of at least zero")
+        self.events.w[: w.size] = w[self.by_stratum] / self.divisor
+
     def _blocks(self, one_by_one: bool) -> Iterator[int]:
-        """Yield up to which epoch to train next: one, then as many as take a moment."""
+        """Yield up to which epoch to train next: one, then as many as take a moment; stop where the guard looks."""
         until, size = 0, 1
         while until < self.options.epochs:
             until = min(self.options.epochs, until + size)
+            if self.options.guarded:
+                until = min(until, self.watched)
             start = time.perf_counter()
             yield until
             seconds = time.perf_counter() - start
@@ -255,12 +294,13 @@ class Run:
 
     def diagnose(self, loss: LovaszZ, model: Model) -> Collapse:
         """Return what the loss makes of the model's scores of the training events."""
-        n, n_features = int(self.plan.starts[-1]), model.network.n_features
-        inputs = self.events.x[:n]
-        parameters = inputs[:, n_features:] if model.network.n_parameters else None
-        plain = Model(model.network, model.theta)  # the inputs are standardised already
-        scores = plain.scores(inputs[:, :n_features], parameters)
-        return diagnose_collapse(loss, scores, self.events.y[:n], self.events.w[:n])
+        n = int(self.plan.starts[-1])
+        return diagnose_collapse(loss, self._scores(model.theta)[:, 0], self.events.y[:n], self.events.w[:n])
+
+    def _scores(self, theta: Any = None) -> Floats:
+        """Return the scores of the training events, with the present parameters or others."""
+        network, inputs = self.model.network, self.events.x[: int(self.plan.starts[-1])]
+        return score_inputs(network, self.vectors.theta if theta is None else theta, inputs, self.options.workers)
 
     def _finite(self) -> bool:
         return bool(np.isfinite(self.vectors.theta).all())
@@ -283,6 +323,7 @@ class Run:
             best_epoch=best if validated else epochs - 1,
             status=status,
             message=self._message(status, epochs, steps, best),
+            guard=self.guard,
         )
 
     def _message(self, status: Status, epochs: int, steps: int, best: int) -> str:
@@ -291,14 +332,16 @@ class Run:
         value = self.counters.step_loss[steps - 1] if steps else math.nan
         problem = "Parameters, scores or the validation loss are not finite"
         problem = problem if math.isfinite(value) else f"The loss is {value:g}"
+        remedy = _REMEDY if not self.options.guarded else f"{_CANCEL}. {_REMEDY}"
         best_one = f"; the best was number {best + 1}" if best >= 0 else ""
         return {
             "finished": f"All {epochs} epochs are done",
             "stopped early": f"Stopped after {epochs} epochs{best_one}",
             "interrupted": f"Interrupted after {epochs} epochs",
-            "not finite": f"{problem} {where}: weights or scores have overflowed. {_REMEDY}.",
-            "loss exploded": f"The loss is {value:g} {where}, from {self.counters.step_loss[0]:g} at first. {_REMEDY}, "
+            "not finite": f"{problem} {where}: weights or scores have overflowed. {remedy}.",
+            "loss exploded": f"The loss is {value:g} {where}, from {self.counters.step_loss[0]:g} at first. {remedy}, "
             "or raise loss_limit.",
-            "scores exploded": f"A score is beyond {self.options.score_limit:g} {where}. {_REMEDY}, or raise "
+            "scores exploded": f"A score is beyond {self.options.score_limit:g} {where}. {remedy}, or raise "
             "score_limit.",
+            "no minimum": f"There is no minimum, seen after {epochs} epochs. {self.guard and self.guard.message}",
         }[status]

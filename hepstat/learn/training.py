@@ -15,6 +15,7 @@ from hepstat.errors import InputError, TrainingError
 from hepstat.execution import map_ordered
 from hepstat.learn.collapse import CollapseWarning
 from hepstat.learn.data import Sample, held_out
+from hepstat.learn.guard import is_guarded, require_positive_classes
 from hepstat.learn.losses import Loss, LovaszZ
 from hepstat.learn.network import INITIAL_STREAM, VALIDATION_STREAM, Model, Network
 from hepstat.learn.optimisers import Adam, Optimiser
@@ -50,6 +51,8 @@ def train(
     workers: int = 1,
     progress: str | None = None,
     callback: Callable[[int, Training], Any] | None = None,
+    reweight: Callable[[Training], ArrayLike] | None = None,
+    guard: bool = True,
     compiled: bool = True,
     on_divergence: Literal["raise", "return"] = "raise",
 ) -> Training:
@@ -101,6 +104,12 @@ def train(
         Label of a progress bar; none by default.
     callback : callable, optional
         Called with the number of the epoch and the training so far after every epoch; a true answer stops it.
+    reweight : callable, optional
+        Called with the training so far after every epoch but the last: returns weights (n,) of the events of `data`,
+        in their order, to go on with. A mean is divided by the sum of the first weights throughout.
+    guard : bool, optional
+        With negative weights, look at the scores after each epoch (from the tenth on after a tenth more each time) and
+        stop where the loss has no minimum, see :func:`diagnose_signs`.
     compiled : bool, optional
         False takes the same steps from Python, which is slower, and what `workers` needs.
     on_divergence : {"raise", "return"}, optional
@@ -114,10 +123,11 @@ def train(
     Raises
     ------
     InputError
-        For data that the loss cannot take, shapes that do not fit, or options out of range.
+        For data that the loss cannot take, shapes that do not fit, or options out of range; if negative weights leave
+        nothing of a class that the loss needs a density of.
     TrainingError
-        If losses or scores are not finite or explode: the message says where; ``error.training`` has the history and
-        the last model that was not affected.
+        If losses or scores are not finite or explode, or the loss has no minimum: the message says where;
+        ``error.training`` has the history and the last model with finite parameters.
 
     Warns
     -----
@@ -145,6 +155,7 @@ def train(
         score_limit=at_least_zero(score_limit, "score_limit"),
         loss_limit=at_least_zero(loss_limit, "loss_limit"),
         workers=whole_number(workers, "workers", at_least=1),
+        guarded=False,
     )
     if stratified not in (True, False, "auto"):
         raise InputError("stratified", f"is {stratified!r}", "Pass True, False or 'auto'")
@@ -154,12 +165,17 @@ def train(
     table = checked_table(network, data, parameters, "data")
     check_data(network, loss, table)
     parts = _parts(network, loss, table, validation, key)
+    if guard and is_guarded(loss, parts[0].w):
+        require_positive_classes(loss, parts[0].y, parts[0].w)
+        options = replace(options, guarded=True)
+    if reweight is not None and len(parts[0]) != len(table):
+        raise InputError("reweight", "is given with a share of the events as validation", "Pass other events")
     if patience is not None and parts[1] is None:
         raise InputError("patience", "is given without validation", "Pass validation=0.2 or other events")
     if isinstance(model, Network):
         model = begin(network, parts[0], toy_generator(key, INITIAL_STREAM), standardise)
     run = Run(model, loss, parts, optimiser, options, key)
-    training = run.run(compiled, progress, callback)
+    training = run.run(compiled, progress, callback, reweight)
     if training.diverged and on_divergence == "raise":
         raise TrainingError(training.message, training)
     if isinstance(loss, LovaszZ) and not training.diverged:

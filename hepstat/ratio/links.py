@@ -18,6 +18,7 @@ from hepstat.learn import (
     LinearRatio,
     Loss,
     MaximumLikelihoodRatio,
+    SignedCrossEntropy,
     SquaredError,
 )
 from hepstat.types import Bools, Floats
@@ -39,6 +40,7 @@ Limits: TypeAlias = tuple[float, float]
 LARGEST_LOG = math.log(np.finfo(np.float64).max)
 _LINKS: dict[type[Loss], Link] = {
     BinaryCrossEntropy: "logit",
+    SignedCrossEntropy: "logit",
     Brier: "logit",
     SquaredError: "probability",
     LinearRatio: "ratio",
@@ -61,9 +63,9 @@ def link_of(loss: Loss) -> Link:
     Returns
     -------
     str
-        "logit" for :class:`BinaryCrossEntropy` and :class:`Brier`, "probability" for :class:`SquaredError` on labels of
-        0 and 1, "ratio" for :class:`LinearRatio`, "log ratio" for :class:`MaximumLikelihoodRatio`, "half log ratio" for
-        :class:`Exponential`.
+        "logit" for :class:`BinaryCrossEntropy`, :class:`SignedCrossEntropy` and :class:`Brier`, "probability" for
+        :class:`SquaredError` on labels of 0 and 1, "ratio" for :class:`LinearRatio`, "log ratio" for
+        :class:`MaximumLikelihoodRatio`, "half log ratio" for :class:`Exponential`.
 
     Raises
     ------

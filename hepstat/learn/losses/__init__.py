@@ -17,13 +17,24 @@ from hepstat.learn.losses.pointwise import (
     SquaredError,
 )
 from hepstat.learn.losses.sets import AsimovZ, EpsSchedule, LovaszSet, LovaszZ, SoftZ
+from hepstat.learn.losses.signed import (
+    CandidateLabels,
+    CategoricalBrier,
+    ComplementaryLabel,
+    SignedCategoricalCrossEntropy,
+    SignedCrossEntropy,
+)
 
 __all__ = [
     "LOSSES",
+    "LOSSES_OF_CLASSES",
     "AsimovZ",
     "BinaryCrossEntropy",
     "Brier",
+    "CandidateLabels",
+    "CategoricalBrier",
     "CategoricalCrossEntropy",
+    "ComplementaryLabel",
     "CustomLoss",
     "EpsSchedule",
     "Exponential",
@@ -34,6 +45,8 @@ __all__ = [
     "LovaszSet",
     "LovaszZ",
     "MaximumLikelihoodRatio",
+    "SignedCategoricalCrossEntropy",
+    "SignedCrossEntropy",
     "SoftZ",
     "SquaredError",
 ]
@@ -42,12 +55,24 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         "bce": BinaryCrossEntropy(),
         "brier": Brier(),
+        "cc": CandidateLabels(),
+        "ccl": ComplementaryLabel(),
         "exponential": Exponential(),
         "focal": Focal(),
         "hinge": Hinge(),
         "linear ratio": LinearRatio(),
         "maximum likelihood ratio": MaximumLikelihoodRatio(),
+        "signed cross-entropy": SignedCrossEntropy(),
         "squared error": SquaredError(),
     }
 )
-"""Losses by name; classifiers take the categorical cross-entropy for "bce" where there are more than two classes."""
+"""Losses by name, for two classes."""
+
+LOSSES_OF_CLASSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "bce": CategoricalCrossEntropy(),
+        "brier": CategoricalBrier(),
+        "signed cross-entropy": SignedCategoricalCrossEntropy(),
+    }
+)
+"""Those that classifiers take in their place where there are more than two classes."""

@@ -37,6 +37,8 @@ class Loss(ABC):
         lowest scores, and among those with the highest, or the loss falls without limit there; -1 for all labels
         together. None if it has a minimum whatever the weights. :data:`EVERY_CLASS` for losses of a score per class:
         no class may add up to less than zero where its probability is lowest.
+    never_negative : bool
+        Whether it is at least zero for weights that are a density in each class.
     """
 
     additive: ClassVar[bool] = True
@@ -44,6 +46,7 @@ class Loss(ABC):
     labels: ClassVar[Literal["binary", "classes", "real"]] = "binary"
     signed_weights: ClassVar[bool] = False
     needs_positive: ClassVar[tuple[int, int] | None] = None
+    never_negative: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -126,7 +129,9 @@ class Loss(ABC):
             outside = (targets < 0) | (targets >= n_outputs) | (targets != np.floor(targets))
             _refuse_entries(outside, targets, "y", "is no class", f"Number the classes from 0 to {n_outputs - 1}")
         if not self.signed_weights:
-            remedy = "Use LinearRatio, MaximumLikelihoodRatio or SquaredError, which are made for signed weights"
+            remedy = (
+                "Use LinearRatio, MaximumLikelihoodRatio or Brier, for classes CategoricalBrier; see hepstat.weights"
+            )
             problem = f"is negative, which {type(self).__name__} does not take"
             _refuse_entries(w < 0, w, "weights", problem, remedy)
         if self.reduction == "mean" and not w.sum() > 0:

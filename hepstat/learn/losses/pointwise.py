@@ -67,6 +67,7 @@ class SquaredError(Loss):
 
     labels: ClassVar[Literal["binary", "classes", "real"]] = "real"
     signed_weights: ClassVar[bool] = True
+    needs_positive: ClassVar[tuple[int, int] | None] = (-1, -1)
 
     _kernel = pointwise.squared_error
 
@@ -77,7 +78,12 @@ class SquaredError(Loss):
 
 @dataclass(frozen=True)
 class Brier(Loss):
-    """(p - y)^2 (Brier 1950): bounded, so that single events pull less than in cross-entropy."""
+    """(p - y)^2 (Brier 1950): bounded, so that single events pull less than in cross-entropy.
+
+    With weights of any sign too, but then p cannot tell where one of the densities is negative.
+    """
+
+    signed_weights: ClassVar[bool] = True
 
     _kernel = pointwise.brier
 
@@ -162,6 +168,7 @@ class LinearRatio(Loss):
     """
 
     signed_weights: ClassVar[bool] = True
+    needs_positive: ClassVar[tuple[int, int] | None] = (0, 0)
 
     _kernel = pointwise.linear_ratio
 
@@ -181,6 +188,7 @@ class MaximumLikelihoodRatio(Loss):
 
     reduction: ClassVar[Literal["mean", "sum"]] = "sum"
     signed_weights: ClassVar[bool] = True
+    needs_positive: ClassVar[tuple[int, int] | None] = (1, 0)
 
     _kernel = pointwise.maximum_likelihood_ratio
 

@@ -200,6 +200,20 @@ def guide(out: str, scale: Literal["quick", "full"], seed: int, workers: int) ->
     _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="figures")
 
 
+@reproduce.command()
+@_study_options
+@_one_line_errors
+def negative(out: str, scale: Literal["quick", "full"], seed: int, workers: int) -> None:
+    """Negative weights in training, resampling, bins and fits: which cures are right, which only stable.
+
+    Prints a table, and writes results.json and pictures into the folder of --out: a minute or two, or some ten with
+    --scale full.
+    """
+    from hepstat.studies.negative import reproduce as run
+
+    _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="toys")
+
+
 @main.command()
 @_one_line_errors
 def warmup() -> None:

@@ -13,6 +13,7 @@ from hepstat.kernels import (
     assemble,
     batch,
     binned,
+    cell_resampling,
     fits,
     network,
     newton,
@@ -49,6 +50,7 @@ from hepstat.strength import (
 )
 from hepstat.strength import Model as StrengthModel
 from hepstat.strength import fit as fit_strength
+from hepstat.weights import cell_resample
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -158,6 +160,19 @@ def strength_models() -> list[tuple[StrengthModel, Any]]:
         (StrengthModel(fixed), x[:24:2]),
         (StrengthModel([bins, free], ["a"]), [(12, 9), x[:30]]),
     ]
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_one_signature_of_cells():
+    """Whatever arrays and limits of cell resampling are, kernels are compiled once."""
+    x, weights = np.random.default_rng(1).normal(size=(200, 2)), np.resize([-1, 3, 2], 200)
+    cell_resample(x, weights)
+    cell_resample(np.asfortranarray(x, dtype=np.float32), weights[::1], max_radius=1, max_events=np.int64(9))
+    cell_resample(x[::2, 0], weights[:100].astype(np.float32), scale=[2], share="absolute")
+    assert cell_resampling.plant_tree.signatures  # type: ignore[attr-defined]
+    assert cell_resampling.resample_cells.signatures  # type: ignore[attr-defined]
+    found = {kernel.py_func.__name__: len(kernel.signatures) for kernel in kernels_of(cell_resampling)}
+    assert {name: n for name, n in found.items() if n > 1} == {}
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")

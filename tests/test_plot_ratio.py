@@ -43,6 +43,16 @@ def test_several_binned_ratios():
     save(figure)
 
 
+def test_signed_ratios():
+    """Negative values are shown, with a line at zero; what they are can be said."""
+    figure = draw_ratio({"s / b": lambda x: x[:, 0]}, [-1.0, 1.0], quantity="$s / b$")
+    (axes,) = figure.axes
+    assert axes.get_ylim()[0] < -1.0
+    assert axes.get_ylabel() == "$s / b$"
+    assert_allclose(axes.lines[1].get_ydata(), 0.0)
+    save(figure)
+
+
 def test_nothing_to_draw():
     """An error, as for points that are not finite."""
     with pytest.raises(InputError, match="ratios"):

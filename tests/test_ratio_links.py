@@ -30,6 +30,7 @@ from hepstat.learn import (
     MaximumLikelihoodRatio,
     Model,
     Network,
+    SignedCrossEntropy,
     SquaredError,
     minimise,
     train,
@@ -38,7 +39,15 @@ from hepstat.ratio import ClassifierRatio, ClipWarning, link_of, ratio_from_scor
 
 P_S, P_B = np.array([0.1, 0.2, 0.7]), np.array([0.5, 0.3, 0.2])  # densities of three categories
 TRUTH = P_S / P_B
-LOSSES = [BinaryCrossEntropy(), Brier(), SquaredError(), LinearRatio(), MaximumLikelihoodRatio(), Exponential()]
+LOSSES = [
+    BinaryCrossEntropy(),
+    SignedCrossEntropy(),
+    Brier(),
+    SquaredError(),
+    LinearRatio(),
+    MaximumLikelihoodRatio(),
+    Exponential(),
+]
 NAMES = [type(loss).__name__ for loss in LOSSES]
 
 
@@ -88,7 +97,7 @@ def test_trained_on_categories(loss: Any, weighted: bool):
 def test_links_of_losses():
     """Those that have one."""
     assert [link_of(loss) for loss in LOSSES] == [
-        "logit", "logit", "probability", "ratio", "log ratio", "half log ratio"
+        "logit", "logit", "logit", "probability", "ratio", "log ratio", "half log ratio"
     ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The compile options that every kernel shares.
 
-Three flavours of arithmetic, `strict`, `kernel` and `summing`, and two options for functions that only work on arrays
-of their caller, `borrowing` and `part`. None of them lets LLVM assume that infinities are absent, and none uses
-``parallel=True``: threads belong to :mod:`hepstat.execution`.
+Three flavours of arithmetic, `strict`, `kernel` and `summing`, and options for functions that only work on arrays of
+their caller, `borrowing`, `part` and `strict_part`. None of them lets LLVM assume that infinities are absent, and none
+uses ``parallel=True``: threads belong to :mod:`hepstat.execution`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["borrowing", "inlined", "kernel", "part", "strict", "summing"]
+__all__ = ["borrowing", "inlined", "kernel", "part", "strict", "strict_part", "summing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +45,11 @@ def borrowing(function: F) -> F:
 def part(function: F) -> F:
     """Compile like :func:`borrowing`, and inline where it is called: for pieces of a larger kernel."""
     return _compile(function, _GENERAL, _nrt=False, forceinline=True)
+
+
+def strict_part(function: F) -> F:
+    """Compile like :func:`part`, but with IEEE arithmetic to the letter."""
+    return _compile(function, False, _nrt=False, forceinline=True)
 
 
 def inlined(function: F) -> F:

@@ -277,7 +277,8 @@ class LinearClassifier(_Classifier):
     Parameters
     ----------
     loss : str or Loss, optional
-        Name in `LOSSES`, or a loss. With more than two classes, "bce" or a loss that takes them.
+        Name in `LOSSES`, or a loss. With more than two classes, one that takes them: "bce", "brier", "cc", "ccl" or
+        "signed cross-entropy" by name.
     optimiser : str or Optimiser, optional
         Name in `OPTIMISERS`, for a learning rate that falls from 0.1 to zero in half a cosine, or an optimiser.
     epochs : int, optional

@@ -16,6 +16,7 @@ from hepstat.plot.spectrum import draw_spectrum
 from hepstat.plot.strength import draw_likelihood, draw_statistic
 from hepstat.plot.training import draw_training
 from hepstat.plot.uncertainty import draw_abcd_closure, draw_decorrelation, draw_uncertainty
+from hepstat.plot.weights import draw_net_weights, draw_resampling, draw_weights
 
 __all__ = [
     "draw_abcd_closure",
@@ -28,16 +29,19 @@ __all__ = [
     "draw_global_p",
     "draw_likelihood",
     "draw_loss_landscape",
+    "draw_net_weights",
     "draw_p0",
     "draw_p_calibration",
     "draw_power",
     "draw_ratio",
     "draw_reliability",
+    "draw_resampling",
     "draw_roc",
     "draw_spectrum",
     "draw_statistic",
     "draw_threshold_scan",
     "draw_training",
     "draw_uncertainty",
+    "draw_weights",
     "draw_z_map",
 ]

@@ -32,6 +32,7 @@ def draw_ratio(
     log: bool = False,
     name: str = "x",
     unit: str = "",
+    quantity: str = "$p_S / p_B$",
     title: str = "",
 ) -> Figure:
     """Draw ratios over a single feature (arXiv:1909.03081, figures 3 and 7).
@@ -50,6 +51,8 @@ def draw_ratio(
         Whether the ratio gets a logarithmic axis.
     name, unit : str
         The feature and its unit.
+    quantity : str
+        What is drawn; values of signed ratios may be negative.
     title : str
         Text above the picture.
 
@@ -81,11 +84,13 @@ def draw_ratio(
             axes.errorbar(centres, shown, found.errors, xerr=half, label=label, **{**_POINTS, "color": colour})
         if log:
             axes.set_yscale("log")
+        elif any((np.asarray(line.get_ydata()) < 0).any() for line in axes.lines):
+            axes.axhline(0.0, color="0.6", linewidth=0.9, zorder=1)
         else:
             axes.set_ylim(bottom=0.0)
         axes.set_xlim(points.min(), points.max())
         axes.set_xlabel(axis_text(name, unit))
-        axes.set_ylabel("$p_S / p_B$")
+        axes.set_ylabel(quantity)
         axes.legend(loc="best")
     return figure
 

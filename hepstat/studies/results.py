@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hepstat.errors import InputError
 from hepstat.record import Record, plain
+from hepstat.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Results", "Row", "row"]
+__all__ = ["Results", "Row", "mean_and_std", "row"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,12 @@ def row(
     if tested and reference is not None and ours is not None and error:
         pull = (ours - reference) / math.hypot(error, reference_error)
     return Row(name, published, computed, ours, error, pull, note)
+
+
+def mean_and_std(values: Sequence[float] | Floats) -> tuple[float, float | None]:
+    """Return mean and standard deviation, None for a single value."""
+    array = np.asarray(values, dtype=np.float64)
+    return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None
 
 
 def _number(x: float | None) -> float | None:

@@ -80,6 +80,17 @@ def test_the_lower_of_two_minima() -> None:
     assert 0.4 < np.mean(toys["mu_hat"] < 0) < 0.5
 
 
+def test_without_interference_the_vertex_is_no_trap() -> None:
+    """At g = 0 the likelihood is even: half of the toys have a minimum there, the others two away from it."""
+    model = coupling(0.0, 5.0)
+    toys = run(StrengthToys(model, 0.0, mu_test=0.0), 2000, rng=2)
+    assert (toys.status == 0).all()
+    assert abs(np.mean(np.abs(toys["mu_hat"]) < 1e-6) - 0.5) < 4.0 * 0.5 / np.sqrt(2000)
+    n = BACKGROUND + 4.0 * SIGNAL
+    table = expected(np.linspace(-2.0, 2.0, 4001), 0.0, 5.0)
+    assert fit(model, n).nll <= (table - n * np.log(table)).sum(axis=1).min() + 1e-9
+
+
 def test_toys_are_unbiased() -> None:
     """The coupling that toys were thrown with comes back, and mu_test may be another."""
     toys = run(StrengthToys(coupling(2.0), 1.0, mu_test=0.5), 2000, rng=1, workers=2)

@@ -81,8 +81,9 @@ class Source(NamedTuple):
     pools : Pools
     theta : (parameters,)
         What is true.
-    vertex : float
-        Strength about which fits are mirrored to look for a second minimum; NaN where there is none to look for.
+    vertex, reach : float
+        Strength about which fits are mirrored to look for a second minimum, and how far from it others start; NaN
+        where there is none to look for.
     """
 
     row: Ints
@@ -90,6 +91,7 @@ class Source(NamedTuple):
     pools: Pools
     theta: Array
     vertex: float
+    reach: float
 
 
 class Records(NamedTuple):
@@ -222,7 +224,7 @@ def throw_strength_toys(
     work, centre = allocate_work(d.owner.shape[0], n_components, n_parameters), np.empty(n_parameters - 1)
     start = source.theta.copy()
     best = allocate_state(n_parameters, problem.free.shape[0])
-    mirrored = allocate_state(n_parameters, problem.free.shape[0])
+    other = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
     conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
     minima = np.empty(2)
@@ -243,11 +245,14 @@ def throw_strength_toys(
         for p in range(n_parameters):
             start[p] = min(max(source.theta[p], problem.lower[p]), problem.upper[p])
         status = _fit(observed, d, problem, centre, start, best, work)
-        if not np.isnan(source.vertex):
-            start[0] = min(max(2.0 * source.vertex - best.theta[0], problem.lower[0]), problem.upper[0])
-            ended = _fit(observed, d, problem, centre, start, mirrored, work)
-            if ended == 0 and (status != 0 or mirrored.numbers[VALUE] < best.numbers[VALUE] - BETTER):
-                status = _fit(observed, d, problem, centre, mirrored.theta, best, work)
+        for side in range(-1, 2 if not np.isnan(source.vertex) else -1):
+            aside = side * source.reach if side != 0 else source.vertex - best.theta[0]
+            for p in range(n_parameters):
+                start[p] = best.theta[p]
+            start[0] = min(max(source.vertex + aside, problem.lower[0]), problem.upper[0])
+            ended = _fit(observed, d, problem, centre, start, other, work)
+            if ended == 0 and (status != 0 or other.numbers[VALUE] < best.numbers[VALUE] - BETTER):
+                status = _fit(observed, d, problem, centre, other.theta, best, work)
         minima[:], again = np.inf, False
         for i in range(4):  # at both strengths; once more at both where that was lower than the best fit
             if i == 2 and not again:

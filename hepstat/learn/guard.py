@@ -98,8 +98,8 @@ def diagnose_signs(loss: Loss, scores: ArrayLike, y: ArrayLike, weights: ArrayLi
 
     Notes
     -----
-    Cross-entropy adds w |f| for an event of class k with a score f far on the wrong side. Where the weights of class k
-    add up to less than zero there, it falls in proportion to |f| for ever: no probability belongs to a negative
+    Cross-entropy adds w abs(f) for an event of class k with a score f far on the wrong side. Where the weights of class
+    k add up to less than zero there, it falls in proportion to abs(f) for ever: no probability belongs to a negative
     density. :attr:`Loss.needs_positive` says which weights count for a loss on which side. Tails begin at log odds of
     10 (scores of 30 where they are no log odds): a sum of weights that is negative by three errors and more is given
     up there, any other where they have reached 30 (300).

@@ -168,8 +168,10 @@ def _starts(model: Model, data: Data, mu: float | None, near: StrengthFit | None
     starts = [nominal] if (measured[1:] == nominal[1:]).all() else [nominal, measured]
     if near is not None:
         starts.append(np.array([near.mu, *near.values.values()]))
-    if mu is None and np.isfinite(model.vertex):
-        starts += [np.array([2.0 * model.vertex - start[0], *start[1:]]) for start in starts]
+    vertex, reach = model.mirror
+    if mu is None and np.isfinite(vertex):
+        starts += [np.array([2.0 * vertex - start[0], *start[1:]]) for start in starts]
+        starts += [np.array([vertex + side * reach, *starts[0][1:]]) for side in (-1.0, 1.0)]
     for start in starts:
         start[0] = _inside(start[0], lower[0], upper[0]) if mu is None else mu
     return starts

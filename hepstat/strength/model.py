@@ -186,17 +186,19 @@ class Model:
         return 1.0, -1.0 if shared else 0.0, 0.0
 
     @cached_property
-    def vertex(self) -> float:
-        """Strength about which a likelihood with squares of mu is about even; NaN without squares.
+    def mirror(self) -> tuple[float, float]:
+        """Strength about which a likelihood with squares of mu is about even, and how far from it signals are seen.
 
         There is a second minimum beyond it, which fits have to look for: the expectation is about the same there.
+        Without squares of mu both are NaN.
         """
-        b, c = (self.fixed.intensity @ part for part in (self.dependence.slope, self.dependence.square))
-        if not self.dependence.square.any():
-            return float("nan")
-        total = self.fixed.intensity @ self.dependence.intercept + c
+        d, intensity = self.dependence, self.fixed.intensity
+        if not d.square.any():
+            return float("nan"), float("nan")
+        b, c = intensity @ d.slope, intensity @ d.square
+        total = intensity @ d.intercept + c
         weight = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        return float(-0.5 * (weight @ b) / (weight @ c))
+        return float(-0.5 * (weight @ b) / (weight @ c)), float((weight @ c**2) ** -0.25)
 
     def _columns(self, c: int, knots: tuple[float, ...], k: int) -> tuple[Effect, slice] | None:
         """Return the effect of nuisance k with these knots on component c, and its columns, if there is one."""

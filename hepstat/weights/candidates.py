@@ -19,7 +19,7 @@ __all__ = ["train_candidates"]
 def train_candidates(network: Network | Model, data: Data, *, rng: Rng, **options: Any) -> Training:
     """Train a classifier on weights of any sign, with negative events shared out to the classes that they may be of.
 
-    An event of negative weight stands for K - 1 candidates, one of each other class j, with the weight |w| c_j. The
+    An event of negative weight stands for K - 1 candidates, one of each other class j, with the weight abs(w) c_j. The
     confidences c are uniform at first and then, after every epoch, what the classifier says without the class of the
     event, c_j = p_j / (1 - p_y). Stable, and biased: it has the optimum of :class:`hepstat.learn.CandidateLabels`,
     which is the same with confidences that are refreshed at every step.

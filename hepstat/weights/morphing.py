@@ -33,9 +33,9 @@ _INSIDE = 1.0 - 1e-12  # of the largest interference, so that rounding makes no 
 class Morphing(Record):
     """Expected contents B + g SB + g^2 S of bins, with a coupling g.
 
-    With amplitudes b and g s it is |b + g s|^2: background B = |b|^2, interference SB = 2 Re(s b*) of either sign,
-    signal S = |s|^2. Signs of weights are nothing to get rid of: templates may be filled with them, and the sum is
-    positive for every g as long as abs(SB) <= 2 sqrt(S B).
+    With amplitudes b and g s it is abs(b + g s)^2: background B = abs(b)^2, interference SB = 2 Re(s b*) of either
+    sign, signal S = abs(s)^2. Signs of weights are nothing to get rid of: templates may be filled with them, and the
+    sum is positive for every g as long as abs(SB) <= 2 sqrt(S B).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Morphing(Record):
 
     @classmethod
     def from_couplings(cls, couplings: ArrayLike, templates: ArrayLike, variances: ArrayLike | None = None) -> Morphing:
-        """Make B, SB and S of templates |b + g s|^2 at three or more couplings, each a sample without negative weights.
+        """Make B, SB and S of templates abs(b + g s)^2 at three or more couplings, without negative weights.
 
         Parameters
         ----------

@@ -82,8 +82,8 @@ def optimum(estimator: str, positive: ArrayLike, negative: ArrayLike) -> Floats:
     - rc, confidences that are refreshed until they are their own result: with confidences c_kj that an event of class k
       is of class j, sum_j [q+_j + sum_{k != j} q-_k c_kj] l_j is least for p in proportion to the bracket, and
       c_kj = p_j / (1 - p_k) makes this the equation of cc: the same optimum, by expectation maximisation.
-    - brier: (sum q) |p - q / sum q|^2 and a constant, least at the point of the simplex that is closest to q / sum q;
-      if sum q is not above zero, at the corner of the largest q_j.
+    - brier: (sum q) abs(p - q / sum q)^2 and a constant, least at the point of the simplex closest to q / sum q; if
+      sum q is not above zero, at the corner of the largest q_j.
     """
     p, n = _checked(positive, negative)
     _known(estimator)

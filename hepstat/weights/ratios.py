@@ -90,9 +90,9 @@ def learn_interference(
 
     Notes
     -----
-    |s + b|^2 is a density even where |s|^2 + 2 Re(s b*) is not, so any loss of ratios that is linear in the weights is
-    consistent; on a double slit maximum likelihood, cross-entropy and the linear ratio come equally close. A linear
-    ratio of both together may come out below zero where it is small, see `clip`.
+    abs(s + b)^2 is a density even where abs(s)^2 + 2 Re(s b*) is not, so any loss of ratios that is linear in the
+    weights is consistent; on a double slit maximum likelihood, cross-entropy and the linear ratio come equally close. A
+    linear ratio of both together may come out below zero where it is small, see `clip`.
     """
     s, w_s = _events(signal, signal_weights, "signal")
     b, w_b = _events(background, background_weights, "background")
@@ -121,16 +121,16 @@ def learn_interference(
 class SignedMixtureRatio:
     """p_S / p_B of densities normalised to one that may be negative, from ratios of their positive and negative parts.
 
-    With |p_B| the density of the absolute weights of background, r = [(1 + c) positive - c negative] |p_B| / p_B.
+    With abs(p_B) the density of the absolute weights of background, r = [(1 + c) positive - c negative] abs(p_B) / p_B.
 
     Attributes
     ----------
     positive, negative : Ratio, Ratio or None
-        Densities of the positive signal weights, and of the sizes of the negative ones if there are any, over |p_B|.
+        Densities of the positive signal weights, and of the sizes of the negative ones if there are any, over abs(p_B).
     negative_share : float
         c: sum of the sizes of the negative signal weights over the sum of all.
     background_negative : Ratio or None
-        The density of the sizes of the negative background weights over |p_B|, if there are any.
+        The density of the sizes of the negative background weights over abs(p_B), if there are any.
     background_negative_share : float
         The same for background.
     """
@@ -156,7 +156,7 @@ class SignedMixtureRatio:
         if self.background_negative is None:
             return r
         share = self.background_negative_share
-        below = 1.0 + 2.0 * share * (1.0 - self.background_negative(x))  # p_B / |p_B|
+        below = 1.0 + 2.0 * share * (1.0 - self.background_negative(x))  # p_B / abs(p_B)
         bad = below <= 0.0
         if bad.any():
             problem = f"has {int(bad.sum())} of {bad.size} events where the density of background is not above zero"

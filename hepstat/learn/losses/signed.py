@@ -52,7 +52,7 @@ class SignedCategoricalCrossEntropy(CategoricalCrossEntropy):
 class ComplementaryLabel(CategoricalCrossEntropy):
     """Cross-entropy in which a negative event is one of every other class: stable, and biased.
 
-    |w| / (K - 1) sum_{j != y} -log p_j for w < 0.
+    abs(w) / (K - 1) sum_{j != y} -log p_j for w < 0.
 
     Notes
     -----
@@ -69,8 +69,8 @@ class ComplementaryLabel(CategoricalCrossEntropy):
 class CandidateLabels(CategoricalCrossEntropy):
     """Cross-entropy in which a negative event is of some other class, whichever fits: stable, and biased.
 
-    -|w| log(1 - p_y) for w < 0, the classifier-consistent loss of Feng et al. (arXiv:2007.08929) with all classes but y
-    as candidates. :func:`hepstat.weights.train_candidates` is their risk-consistent one.
+    -abs(w) log(1 - p_y) for w < 0, the classifier-consistent loss of Feng et al. (arXiv:2007.08929) with all classes
+    but y as candidates. :func:`hepstat.weights.train_candidates` is their risk-consistent one.
 
     Notes
     -----
@@ -89,8 +89,8 @@ class CategoricalBrier(CategoricalCrossEntropy):
 
     Notes
     -----
-    At a place with sum q > 0 it is (sum q) |p - q / sum q|^2 and what does not depend on p. So it looks for q / sum q
-    where that is a probability, and for the closest one where a q_k is negative, which it cannot show. Where all
+    At a place with sum q > 0 it is (sum q) abs(p - q / sum q)^2 and what does not depend on p. So it looks for q /
+    sum q where that is a probability, and for the closest one where a q_k is negative, which it cannot show. Where all
     weights together are negative, for the class with the largest q_k alone.
     """
 

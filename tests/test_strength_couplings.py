@@ -8,7 +8,7 @@ from iminuit import Minuit
 
 from hepstat.errors import InputError
 from hepstat.strength import Binned, Component, Model, StrengthToys, Unbinned, asimov, fit, interval, to_pyhf
-from hepstat.strength.model import _positive_range
+from hepstat.strength.parabola import is_positive, positive_range
 from hepstat.toys import run
 
 BACKGROUND = np.array([200.0, 180.0, 160.0, 140.0, 120.0, 100.0])
@@ -116,7 +116,9 @@ def test_toys_are_unbiased() -> None:
 )
 def test_where_a_parabola_is_positive(a: float, b: float, c: float, low: float, high: float) -> None:
     """The range around zero in which a + b mu + c mu^2 is not negative."""
-    assert _positive_range(*(np.array([value]) for value in (a, b, c))) == pytest.approx((low, high))
+    row = [np.array([value]) for value in (a, b, c)]
+    assert positive_range(*row) == pytest.approx((low, high))
+    assert is_positive(*row)[0] == (low == -np.inf and high == np.inf)
 
 
 def test_bad_input() -> None:

@@ -15,12 +15,12 @@ from hepstat.kernels import strength as kernels
 from hepstat.kernels.strength import Dependence, Events, Observed, Rows, Visits
 from hepstat.strength.channels import Binned, Channel, Component, Unbinned
 from hepstat.strength.effects import Effect, Nuisance, bend_matrix
+from hepstat.strength.parabola import mirror, positive_range
 from hepstat.types import Floats
 
 __all__ = ["Data", "Model", "Pool", "Simulated"]
 
 _INSIDE = 1.0 - 1e-14  # of the bounds of mu, where rounding must not make an intensity negative
-_TOUCHING = 1e-9  # of the square of a slope: below, a discriminant is zero but for rounding
 _ROUNDING = 1e-6  # of logarithms of single precision
 _CONSTRAINTS = {"gaussian": kernels.GAUSSIAN, "poisson": kernels.POISSON, "free": kernels.FREE}
 
@@ -193,12 +193,7 @@ class Model:
         Without squares of mu both are NaN.
         """
         d, intensity = self.dependence, self.fixed.intensity
-        if not d.square.any():
-            return float("nan"), float("nan")
-        b, c = intensity @ d.slope, intensity @ d.square
-        total = intensity @ d.intercept + c
-        weight = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        return float(-0.5 * (weight @ b) / (weight @ c)), float((weight @ c**2) ** -0.25)
+        return mirror(intensity @ d.intercept, intensity @ d.slope, intensity @ d.square)
 
     def _columns(self, c: int, knots: tuple[float, ...], k: int) -> tuple[Effect, slice] | None:
         """Return the effect of nuisance k with these knots on component c, and its columns, if there is one."""
@@ -421,7 +416,7 @@ class Model:
         if has_events:
             intensity = np.concatenate([self.simulated.rows.intensity, self.simulated.intensity])
         d = self.dependence
-        low, high = _positive_range(intensity @ d.intercept, intensity @ d.slope, intensity @ d.square)
+        low, high = positive_range(intensity @ d.intercept, intensity @ d.slope, intensity @ d.square)
         return low * _INSIDE, high * _INSIDE
 
     def expected(self, theta: Floats) -> Floats:
@@ -469,23 +464,6 @@ class Model:
         out = np.empty_like(rows.intensity)
         kernels.row_factors(rows, self.dependence, theta, out)
         return out
-
-
-def _positive_range(a: Floats, b: Floats, c: Floats) -> tuple[float, float]:
-    """Return the range around mu = 0 in which a + b mu + c mu^2 is nowhere negative; a (rows,) is at least zero.
-
-    Where a row touches zero without crossing it, but for rounding, there is no limit.
-    """
-    low, high = -np.inf, np.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        square = b * b - 4.0 * a * c
-        q = -0.5 * (b + np.copysign(np.sqrt(np.maximum(square, 0.0)), b))
-        for root in (np.where(c == 0.0, -a / b, q / c), np.where(c == 0.0, np.nan, a / q)):
-            slope = b + 2.0 * c * root
-            ok = np.isfinite(root) & ((square > _TOUCHING * b * b) | (c == 0.0))
-            low = max(low, float(np.max(root[ok & (slope > 0) & (root <= 0)], initial=-np.inf)))
-            high = min(high, float(np.min(root[ok & (slope < 0) & (root >= 0)], initial=np.inf)))
-    return low, high
 
 
 def _observed(rows: Rows, n: Floats, intensity: Floats, seen: Floats) -> Observed:

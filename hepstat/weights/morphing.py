@@ -16,11 +16,12 @@ from hepstat.histogram import Axis, Histogram, Variable
 from hepstat.record import Record
 from hepstat.strength import Binned, Component, Effect, Model, Nuisance
 from hepstat.strength.effects import EffectLike
+from hepstat.strength.parabola import is_positive
 from hepstat.types import Floats
 from hepstat.weights.bins import TreatedBins, grouping, tails
 from hepstat.weights.diagnostics import NegativeDensityWarning
 from hepstat.weights.resampled import Edges, features
-from hepstat.weights.violations import Violations, is_positive, violations_of
+from hepstat.weights.violations import Violations, violations_of
 
 __all__ = ["Morphing"]
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepstat.record import Record
-from hepstat.types import Bools, Floats, Ints
+from hepstat.strength.parabola import is_positive
+from hepstat.types import Floats, Ints
 
-__all__ = ["Violations", "is_positive", "violations_of"]
-
-_TOUCHING = 1e-9  # relative excess of a squared interference that is rounding, as for the bounds of a strength
+__all__ = ["Violations", "violations_of"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,11 +56,6 @@ class Violations(Record):
         """Show the numbers of bins, and the most significant one."""
         worst = f", up to {self.significance.max():.2g} errors below zero" if len(self) else ""
         return f"Violations({len(self)} of {self.n_bins} bins{worst})"
-
-
-def is_positive(b: Floats, m: Floats, s: Floats) -> Bools:
-    """Return whether b + m g + s g^2 is not negative for any g, but for rounding."""
-    return np.asarray((b >= 0) & (s >= 0) & (m * m <= 4.0 * (1.0 + _TOUCHING) * b * s))
 
 
 def violations_of(templates: Floats, covariance: Floats | None) -> Violations:

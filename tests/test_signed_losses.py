@@ -27,7 +27,7 @@ from hepstat.learn.losses import (
     SignedCrossEntropy,
     SquaredError,
 )
-from hepstat.learn.losses.base import EVERY_CLASS
+from hepstat.learn.losses.base import ANY_LABEL, EVERY_CLASS, Needs
 from hepstat.learn.network import Network
 
 SIGNED: dict[str, tuple[Any, Any]] = {
@@ -155,31 +155,29 @@ def test_far_scores_and_nan(name: str) -> None:
 
 def test_what_must_be_positive() -> None:
     """Losses without a lower limit say which weights; bounded ones need nothing."""
-    needs = {loss: loss.needs_positive for loss in LOSSES.values() if loss.signed_weights}
+    needs = {loss: loss.needs for loss in LOSSES.values() if loss.signed_weights}
     assert needs == {
         Brier(): None,
         CandidateLabels(): None,
         ComplementaryLabel(): None,
-        LinearRatio(): (0, 0),
-        MaximumLikelihoodRatio(): (1, 0),
-        SignedCrossEntropy(): (1, 0),
-        SquaredError(): (-1, -1),
+        LinearRatio(): Needs(0, 0, log_odds=False),
+        MaximumLikelihoodRatio(): Needs(1, 0),
+        SignedCrossEntropy(): Needs(1, 0, never_negative=True),
+        SquaredError(): Needs(ANY_LABEL, ANY_LABEL, log_odds=False),
     }
-    assert SignedCategoricalCrossEntropy().needs_positive == EVERY_CLASS
-    assert CategoricalBrier().needs_positive is None
-    assert [loss.never_negative for loss, _ in SIGNED.values()] == [True, False, False, False]
-    assert SignedCrossEntropy().never_negative
+    assert SignedCategoricalCrossEntropy().needs == Needs(EVERY_CLASS, EVERY_CLASS, never_negative=True)
+    assert CategoricalBrier().needs is None
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.needs_positive], ids=repr)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.needs], ids=repr)
 @pytest.mark.parametrize("side", [0, 1])
 def test_needs_are_right(loss: Any, side: int) -> None:
     """Far out on a side the loss rises with the weight of the label that it names there, and with no other."""
     far, farther = (-50.0, -60.0) if side == 0 else (50.0, 60.0)
-    label = loss.needs_positive[side]
+    label = loss.needs[side]
     for w in ([2.0, -1.0], [-1.0, 2.0]):
         rises = loss([farther] * 2, [0, 1], w)[0] - loss([far] * 2, [0, 1], w)[0]
-        assert np.sign(rises) == np.sign(sum(w) if label == -1 else w[label])
+        assert np.sign(rises) == np.sign(sum(w) if label == ANY_LABEL else w[label])
 
 
 @pytest.mark.parametrize("loss", [Brier(), ComplementaryLabel(), CandidateLabels(), CategoricalBrier()], ids=repr)

@@ -13,15 +13,16 @@ from scipy.special import log_softmax
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.learn.losses import Loss
-from hepstat.learn.losses.base import EVERY_CLASS, score_array
+from hepstat.learn.losses.base import ANY_LABEL, EVERY_CLASS, Needs, score_array
 from hepstat.record import Record
-from hepstat.types import Bools, Floats
+from hepstat.types import Floats
 
 __all__ = ["GuardReport", "diagnose_signs", "is_guarded", "next_check", "require_positive_classes"]
 
 Verdict = Literal["sound", "negative density", "negative fluctuation", "loss below zero"]
 
-_LOGITS, _VALUES = (10.0, 30.0), (30.0, 300.0)  # where tails of logits and of other scores begin, and are far out
+_NEAR, _FAR = 10.0, 30.0  # log odds at which tails begin, and are far out
+_TIMES = 3.0, 30.0  # the same for other scores, in units of their scale
 _SIGNIFICANT = 3.0  # errors by which a negative sum of weights is no fluctuation
 _FEW = 10  # events that do not make a significance
 _ROUNDING = 1e-9  # of the sum of absolute weights
@@ -66,13 +67,18 @@ class GuardReport(Record):
 
 
 class _Tail(NamedTuple):
-    """Events (n,) of a label (None: of all) on one side, in the tail and far out, and the scale of their weights."""
+    """Events of a label (None: all) on one side: their number, net weight and its error, over the sum of abs(w)."""
 
     label: int | None
     side: str
-    near: Bools
-    far: Bools
-    scale: float
+    n: int
+    net: float
+    error: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the net weight is negative beyond fluctuations."""
+        return self.n >= _FEW and self.net < -_SIGNIFICANT * self.error
 
 
 def diagnose_signs(loss: Loss, scores: ArrayLike, y: ArrayLike, weights: ArrayLike) -> GuardReport:
@@ -100,39 +106,31 @@ def diagnose_signs(loss: Loss, scores: ArrayLike, y: ArrayLike, weights: ArrayLi
     -----
     Cross-entropy adds w abs(f) for an event of class k with a score f far on the wrong side. Where the weights of class
     k add up to less than zero there, it falls in proportion to abs(f) for ever: no probability belongs to a negative
-    density. :attr:`Loss.needs_positive` says which weights count for a loss on which side. Tails begin at log odds of
-    10 (scores of 30 where they are no log odds): a sum of weights that is negative by three errors and more is given
-    up there, any other where they have reached 30 (300).
+    density. :attr:`Loss.needs` says which weights count for a loss on which side. Tails begin at log odds of 10: a sum
+    of weights that is negative by three errors and more is given up there, any other where they have reached 30. Other
+    scores are counted in units of what they should reach, the spread of the targets or the sum of abs(w) of signal over
+    the sum of w of background: 3 of those, and 30.
     """
     f, labels, w = score_array(scores), finite_array(y, "y"), finite_array(weights, "weights")
     f = f[:, 0] if f.ndim == 2 and f.shape[1] == 1 else f
     value = loss(f, labels, w)[0]
     if loss.reduction == "mean":
         value /= float(w.sum())
-    tails = _tails(loss, f, labels, w)
-    found = [_judged(tail, w) for tail in tails]
-    found = sorted((entry for entry in found if entry[0] != "sound"), key=lambda entry: entry[2] / entry[3])
-    sound: tuple[Verdict, _Tail | None, float, float] = ("sound", None, 0.0, 0.0)
-    verdict, tail, net, error = found[0] if found else sound
-    if verdict == "sound" and loss.never_negative and value < -_BELOW * math.log(max(2, f.size // len(f))):
+    near, far = ([], []) if loss.needs is None else _tails(loss.needs, f, labels, w)
+    dense = [tail for tail in near + far if tail.significant]
+    worst = min(dense or [tail for tail in far if tail.net < -_ROUNDING], key=lambda tail: tail.net, default=None)
+    verdict: Verdict = "negative density" if dense else "negative fluctuation" if worst is not None else "sound"
+    nothing_known = math.log(max(2, f.size // len(f)))
+    if worst is None and loss.needs is not None and loss.needs.never_negative and value < -_BELOW * nothing_known:
         verdict = "loss below zero"
-    report = GuardReport(
-        verdict=verdict,
-        loss=value,
-        largest_score=float(np.abs(f).max()),
-        label=None if tail is None else tail.label,
-        side="" if tail is None else tail.side,
-        n_events=0 if tail is None else int(tail.near.sum()),
-        net=net,
-        error=error,
-        message="",
-    )
+    label, side, n, net, error = worst or _Tail(None, "", 0, 0.0, 0.0)
+    report = GuardReport(verdict, value, float(np.abs(f).max()), label, side, n, net, error, message="")
     return replace(report, message=_message(report))
 
 
 def is_guarded(loss: Loss, weights: Floats) -> bool:
     """Return whether there is something to watch: negative weights, and a loss that may have no minimum with them."""
-    return loss.needs_positive is not None and bool((weights < 0).any())
+    return loss.needs is not None and bool((weights < 0).any())
 
 
 def next_check(epoch: int) -> int:
@@ -142,12 +140,10 @@ def next_check(epoch: int) -> int:
 
 def require_positive_classes(loss: Loss, y: Floats, weights: Floats) -> None:
     """Raise InputError if a class that the loss needs a density of has weights that do not add up to one."""
-    if loss.needs_positive is None:
+    if loss.needs is None:
         return
-    labels = np.unique(y) if loss.needs_positive == EVERY_CLASS else np.unique(loss.needs_positive)
+    labels = np.unique(y) if loss.needs.low == EVERY_CLASS else {loss.needs.low, loss.needs.high} - {ANY_LABEL}
     for label in labels:
-        if label < 0:
-            continue
         total = float(weights[y == label].sum())
         if not total > 0:
             remedy = (
@@ -158,38 +154,36 @@ def require_positive_classes(loss: Loss, y: Floats, weights: Floats) -> None:
             raise InputError("weights", problem, remedy)
 
 
-def _tails(loss: Loss, f: Floats, y: Floats, w: Floats) -> list[_Tail]:
-    """Return the tails whose weights must not add up to less than zero."""
-    needs = loss.needs_positive
-    if needs is None:
-        return []
-    if needs == EVERY_CLASS:
-        logs, near, far = log_softmax(f, axis=1), *_LOGITS
-        columns = [(k, "low", -logs[:, k]) for k in range(f.shape[1])]
+def _tails(needs: Needs, f: Floats, y: Floats, w: Floats) -> tuple[list[_Tail], list[_Tail]]:
+    """Return the tails whose weights must not add up to less than zero, and those parts of them that are far out."""
+    if needs.low == EVERY_CLASS:
+        columns = [(k, "low", -log) for k, log in enumerate(log_softmax(f, axis=1).T)]
     else:
-        near, far = _VALUES if needs[0] == needs[1] else _LOGITS
-        columns = [(needs[0], "low", -f), (needs[1], "high", f)]
-    tails = []
+        middle = _average(y, w) if needs.low == ANY_LABEL else 0.0
+        columns = [(needs.low, "low", middle - f), (needs.high, "high", f - middle)]
+    starts = (_NEAR, _FAR) if needs.log_odds else tuple(times * _scale(needs, y, w) for times in _TIMES)
+    found: tuple[list[_Tail], list[_Tail]] = [], []
     for label, side, out in columns:
-        of_label = np.ones(len(y), dtype=np.bool_) if label < 0 else y == label
-        scale = float(np.abs(w[of_label]).sum())
-        tails.append(_Tail(label if label >= 0 else None, side, of_label & (out > near), of_label & (out > far), scale))
-    return tails
+        own = np.ones(len(y), dtype=np.bool_) if label == ANY_LABEL else y == label
+        norm = float(np.abs(w[own]).sum())
+        for tails, start in zip(found, starts, strict=True):
+            inside = w[own & (out > start)]
+            if inside.size:
+                net, error = float(inside.sum()) / norm, math.sqrt(float(inside @ inside)) / norm
+                tails.append(_Tail(None if label == ANY_LABEL else label, side, inside.size, net, error))
+    return found
 
 
-def _judged(tail: _Tail, w: Floats) -> tuple[Verdict, _Tail, float, float]:
-    """Return the verdict on a tail, its net weight and the error of that, over the scale."""
-    verdict: Verdict = "sound"
-    net = error = 0.0
-    for where, enough in ((tail.near, _SIGNIFICANT), (tail.far, 0.0)):
-        inside = w[where]
-        if not inside.size or verdict != "sound":
-            continue
-        net, error = float(inside.sum()) / tail.scale, math.sqrt(float(inside @ inside)) / tail.scale
-        significant = inside.size >= _FEW and net < -_SIGNIFICANT * error
-        if significant or (enough == 0.0 and net < -_ROUNDING):
-            verdict = "negative density" if significant else "negative fluctuation"
-    return verdict, tail, net, error
+def _average(y: Floats, w: Floats) -> float:
+    """Return the mean of targets by the sizes of weights."""
+    return float(np.average(y, weights=np.abs(w)))
+
+
+def _scale(needs: Needs, y: Floats, w: Floats) -> float:
+    """Return how far scores that are no log odds may go: as targets do, or as ratios of classes do."""
+    if needs.low == ANY_LABEL:
+        return float(np.abs(y - _average(y, w)).max())
+    return 10.0 * float(np.abs(w[y == 1]).sum()) / float(w[y == 0].sum())
 
 
 def _message(report: GuardReport) -> str:

@@ -10,13 +10,14 @@ from hepstat.learn.guard import GuardReport
 from hepstat.learn.network import Model
 from hepstat.types import Floats
 
-__all__ = ["DIVERGED", "Status", "Training"]
+__all__ = ["DIVERGED", "EXPLODED", "Status", "Training"]
 
 Status = Literal[
     "finished", "stopped early", "interrupted", "not finite", "loss exploded", "scores exploded", "no minimum"
 ]
 
-DIVERGED: tuple[Status, ...] = ("not finite", "loss exploded", "scores exploded", "no minimum")
+EXPLODED: tuple[Status, ...] = ("not finite", "loss exploded", "scores exploded")
+DIVERGED: tuple[Status, ...] = (*EXPLODED, "no minimum")
 
 
 @dataclass(frozen=True, eq=False)

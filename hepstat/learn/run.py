@@ -23,13 +23,13 @@ from hepstat.learn.losses import Loss, LovaszZ
 from hepstat.learn.network import Model, score_inputs
 from hepstat.learn.optimisers import Optimiser
 from hepstat.learn.prepared import Table, normalised
-from hepstat.learn.result import DIVERGED, Status, Training
+from hepstat.learn.result import DIVERGED, EXPLODED, Status, Training
 from hepstat.seeds import Key
 from hepstat.types import Floats, Ints
 
 __all__ = ["Options", "Run"]
 
-_STATUS: tuple[Status, ...] = ("finished", "stopped early", *DIVERGED[:3])  # by the number that kernels give
+_STATUS: tuple[Status, ...] = ("finished", "stopped early", *EXPLODED)  # by the number that kernels give
 _BLOCK_SECONDS = 0.3  # of training between two looks at the keyboard
 _REMEDY = (
     "Lower the learning rate, limit the gradient (max_norm), standardise the inputs, or look at the largest weights"
@@ -53,7 +53,6 @@ class Options:
     score_limit: float
     loss_limit: float
     workers: int
-    guarded: bool
 
 
 class Run:
@@ -73,6 +72,8 @@ class Run:
         All else.
     key : Key
         Of batches and dropout.
+    guarded : bool
+        Whether :func:`diagnose_signs` looks at it.
 
     Raises
     ------
@@ -88,8 +89,9 @@ class Run:
         optimiser: Optimiser,
         options: Options,
         key: Key,
+        guarded: bool,
     ) -> None:
-        self.model, self.loss, self.options = model, loss, options
+        self.model, self.loss, self.options, self.guarded = model, loss, options, guarded
         train_part, validation_part = parts
         self.by_stratum, starts = self._strata(train_part)
         n, n_validation = len(train_part), 0 if validation_part is None else len(validation_part)
@@ -211,7 +213,7 @@ class Run:
                     done(self._count(kernels.EPOCHS) - before)
                     if status != "finished" or not self._finite():
                         break
-                    if self.options.guarded and until == self.watched and not self._is_sound(until):
+                    if self.guarded and until == self.watched and not self._is_sound(until):
                         status = "no minimum"
                         break
                     if reweight is not None and until < self.options.epochs:
@@ -223,7 +225,7 @@ class Run:
             status = "interrupted"
         if not self._finite():  # by the last step, which no other has judged
             status = "not finite"
-        elif self.options.guarded and status in DIVERGED and not self._is_sound(self._count(kernels.EPOCHS)):
+        elif self.guarded and status in EXPLODED and not self._is_sound(self._count(kernels.EPOCHS)):
             status = "no minimum"
         return self._training(status)
 
@@ -249,7 +251,7 @@ class Run:
         until, size = 0, 1
         while until < self.options.epochs:
             until = min(self.options.epochs, until + size)
-            if self.options.guarded:
+            if self.guarded:
                 until = min(until, self.watched)
             start = time.perf_counter()
             yield until
@@ -332,7 +334,7 @@ class Run:
         value = self.counters.step_loss[steps - 1] if steps else math.nan
         problem = "Parameters, scores or the validation loss are not finite"
         problem = problem if math.isfinite(value) else f"The loss is {value:g}"
-        remedy = _REMEDY if not self.options.guarded else f"{_CANCEL}. {_REMEDY}"
+        remedy = _REMEDY if not self.guarded else f"{_CANCEL}. {_REMEDY}"
         best_one = f"; the best was number {best + 1}" if best >= 0 else ""
         return {
             "finished": f"All {epochs} epochs are done",

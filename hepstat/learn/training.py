@@ -155,7 +155,6 @@ def train(
         score_limit=at_least_zero(score_limit, "score_limit"),
         loss_limit=at_least_zero(loss_limit, "loss_limit"),
         workers=whole_number(workers, "workers", at_least=1),
-        guarded=False,
     )
     if stratified not in (True, False, "auto"):
         raise InputError("stratified", f"is {stratified!r}", "Pass True, False or 'auto'")
@@ -165,16 +164,16 @@ def train(
     table = checked_table(network, data, parameters, "data")
     check_data(network, loss, table)
     parts = _parts(network, loss, table, validation, key)
-    if guard and is_guarded(loss, parts[0].w):
+    guarded = guard and is_guarded(loss, parts[0].w)
+    if guarded:
         require_positive_classes(loss, parts[0].y, parts[0].w)
-        options = replace(options, guarded=True)
     if reweight is not None and len(parts[0]) != len(table):
         raise InputError("reweight", "is given with a share of the events as validation", "Pass other events")
     if patience is not None and parts[1] is None:
         raise InputError("patience", "is given without validation", "Pass validation=0.2 or other events")
     if isinstance(model, Network):
         model = begin(network, parts[0], toy_generator(key, INITIAL_STREAM), standardise)
-    run = Run(model, loss, parts, optimiser, options, key)
+    run = Run(model, loss, parts, optimiser, options, key, guarded)
     training = run.run(compiled, progress, callback, reweight)
     if training.diverged and on_divergence == "raise":
         raise TrainingError(training.message, training)

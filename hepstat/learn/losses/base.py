@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +13,30 @@ from hepstat.errors import InputError
 from hepstat.kernels.losses.entry import Callback, Entry, evaluate_loss
 from hepstat.types import Bools, Floats
 
-__all__ = ["EVERY_CLASS", "Loss", "PythonLoss", "checked_function", "score_array"]
+__all__ = ["ANY_LABEL", "EVERY_CLASS", "Loss", "Needs", "PythonLoss", "checked_function", "score_array"]
 
-EVERY_CLASS = (-2, -2)
+ANY_LABEL, EVERY_CLASS = -1, -2
+
+
+class Needs(NamedTuple):
+    """What a loss of weights of both signs needs, to have a minimum.
+
+    Attributes
+    ----------
+    low, high : int
+        The label whose weights must not add up to less than zero among the events with the lowest scores, and among
+        those with the highest; ANY_LABEL for all together. EVERY_CLASS, for a score per class: no class where its
+        probability is lowest.
+    log_odds : bool
+        Whether scores are logarithms of odds, not values.
+    never_negative : bool
+        Whether the loss is at least zero for weights that are a density in each class.
+    """
+
+    low: int
+    high: int
+    log_odds: bool = True
+    never_negative: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,21 +53,16 @@ class Loss(ABC):
         What y may hold: 0 and 1, the numbers of classes, or any finite number.
     signed_weights : bool
         Whether weights may be negative.
-    needs_positive : tuple of int, or None
-        Of losses of one score: the label whose weights must not add up to less than zero among the events with the
-        lowest scores, and among those with the highest, or the loss falls without limit there; -1 for all labels
-        together. None if it has a minimum whatever the weights. :data:`EVERY_CLASS` for losses of a score per class:
-        no class may add up to less than zero where its probability is lowest.
-    never_negative : bool
-        Whether it is at least zero for weights that are a density in each class.
+    needs : Needs or None
+        Where weights must not add up to less than zero, or the loss falls without limit; None if it has a minimum
+        whatever the weights.
     """
 
     additive: ClassVar[bool] = True
     reduction: ClassVar[Literal["mean", "sum"]] = "mean"
     labels: ClassVar[Literal["binary", "classes", "real"]] = "binary"
     signed_weights: ClassVar[bool] = False
-    needs_positive: ClassVar[tuple[int, int] | None] = None
-    never_negative: ClassVar[bool] = False
+    needs: ClassVar[Needs | None] = None
 
     @property
     @abstractmethod

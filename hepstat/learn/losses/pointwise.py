@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from hepstat.checks import finite_array, finite_number, nonnegative_number
 from hepstat.errors import InputError
 from hepstat.kernels.losses import pointwise
-from hepstat.learn.losses.base import Loss
+from hepstat.learn.losses.base import ANY_LABEL, Loss, Needs
 from hepstat.types import Floats
 
 __all__ = [
@@ -67,7 +67,7 @@ class SquaredError(Loss):
 
     labels: ClassVar[Literal["binary", "classes", "real"]] = "real"
     signed_weights: ClassVar[bool] = True
-    needs_positive: ClassVar[tuple[int, int] | None] = (-1, -1)
+    needs: ClassVar[Needs | None] = Needs(ANY_LABEL, ANY_LABEL, log_odds=False)
 
     _kernel = pointwise.squared_error
 
@@ -168,7 +168,7 @@ class LinearRatio(Loss):
     """
 
     signed_weights: ClassVar[bool] = True
-    needs_positive: ClassVar[tuple[int, int] | None] = (0, 0)
+    needs: ClassVar[Needs | None] = Needs(0, 0, log_odds=False)
 
     _kernel = pointwise.linear_ratio
 
@@ -188,7 +188,7 @@ class MaximumLikelihoodRatio(Loss):
 
     reduction: ClassVar[Literal["mean", "sum"]] = "sum"
     signed_weights: ClassVar[bool] = True
-    needs_positive: ClassVar[tuple[int, int] | None] = (1, 0)
+    needs: ClassVar[Needs | None] = Needs(1, 0)
 
     _kernel = pointwise.maximum_likelihood_ratio
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hepstat.kernels.losses import partial
-from hepstat.learn.losses.base import EVERY_CLASS
+from hepstat.learn.losses.base import EVERY_CLASS, Needs
 from hepstat.learn.losses.pointwise import BinaryCrossEntropy, CategoricalCrossEntropy
 
 __all__ = [
@@ -35,8 +35,7 @@ class SignedCrossEntropy(BinaryCrossEntropy):
     """
 
     signed_weights: ClassVar[bool] = True
-    needs_positive: ClassVar[tuple[int, int] | None] = (1, 0)
-    never_negative: ClassVar[bool] = True
+    needs: ClassVar[Needs | None] = Needs(1, 0, never_negative=True)
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class SignedCategoricalCrossEntropy(CategoricalCrossEntropy):
     """:class:`SignedCrossEntropy` with one score per class: looks for p_k = q_k / sum q."""
 
     signed_weights: ClassVar[bool] = True
-    needs_positive: ClassVar[tuple[int, int] | None] = EVERY_CLASS
-    never_negative: ClassVar[bool] = True
+    needs: ClassVar[Needs | None] = Needs(EVERY_CLASS, EVERY_CLASS, never_negative=True)
 
 
 @dataclass(frozen=True)

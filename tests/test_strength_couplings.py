@@ -5,9 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 from iminuit import Minuit
+from scipy.stats import norm
 
 from hepstat.errors import InputError
-from hepstat.strength import Binned, Component, Model, StrengthToys, Unbinned, asimov, fit, interval, to_pyhf
+from hepstat.strength import (
+    Binned,
+    Component,
+    Model,
+    StrengthToys,
+    Unbinned,
+    asimov,
+    fit,
+    hypothesis_test,
+    interval,
+    to_pyhf,
+    upper_limit,
+)
 from hepstat.strength.parabola import is_positive, positive_range
 from hepstat.toys import run
 
@@ -91,6 +104,69 @@ def test_without_interference_the_vertex_is_no_trap() -> None:
     assert fit(model, n).nll <= (table - n * np.log(table)).sum(axis=1).min() + 1e-9
 
 
+def of_bins(background: Any, interference: Any, signal: Any) -> Model:
+    """Return a model of these templates."""
+    components = [
+        Component("B", background),
+        Component("SB", interference, signal=True, signed=True),
+        Component("S", signal, signal=True, power=2),
+    ]
+    return Model(Binned(components))
+
+
+def test_minima_of_bins_with_different_vertices() -> None:
+    """The lowest of several minima is found wherever it is, also by toys."""
+    model = of_bins([54.0, 618.0, 112.0], [12.0, -835.0, 67.0], [2.0, 380.0, 21.0])
+    assert fit(model, asimov(model, 2.4)).mu == pytest.approx(2.4, abs=1e-6)
+    rng, grid = np.random.default_rng(3), np.linspace(-8.0, 8.0, 16_001)
+    for i in range(60):
+        b, s = rng.uniform(20, 600, 3), rng.uniform(1, 400, 3)
+        m = rng.uniform(-1.96, 1.96, 3) * np.sqrt(b * s)
+        table = b + np.outer(grid, m) + np.outer(grid**2, s)
+        n = rng.poisson(table[rng.integers(5000, 11_000)])
+        model = of_bins(b, m, s)
+        least = (table - n * np.log(table)).sum(axis=1).min()
+        assert fit(model, n).nll <= least + 1e-6
+        if i < 3:
+            toys = run(StrengthToys(model, 1.0, mu_test=float(grid[8700])), 200, rng=i)
+            assert (toys["nll_test"] >= toys["nll_best"] - 1e-9).all()
+
+
+def test_a_minimum_like_a_fourth_power() -> None:
+    """It has no error, and is one minimum all the same."""
+    found = fit(of_bins([100.0, 80.0], [-100.0, -80.0], [50.0, 40.0]), [45, 45])
+    assert found.mu == pytest.approx(1.0, abs=1e-3)
+    assert np.isnan(found.mu_error)
+
+
+@pytest.mark.parametrize(
+    ("n", "z", "lower", "upper"),
+    [([118, 91], 1.8, 0.183, 0.757), ([118, 91], 2.0, 0.0985, 0.779), ([109, 85], 1.0, 0.046, 0.528)],
+)
+def test_intervals_stop_at_a_hump(n: Any, z: float, lower: float, upper: float) -> None:
+    """What is excluded between two minima is not in the interval, however narrow it is."""
+    model = of_bins([100.0, 80.0], [4.0, 2.0], [50.0, 40.0])
+    found = interval(model, n, level=1.0 - 2.0 * norm.sf(z))
+    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=1e-3)
+
+
+def test_the_largest_coupling_that_is_not_excluded() -> None:
+    """Destructive interference leaves a second range beyond an excluded one: the limit is its end, as from toys."""
+    b, s = np.array([100.0, 80.0, 60.0]), np.array([20.0, 15.0, 10.0])
+    model = of_bins(b, -1.8 * np.sqrt(b * s), s)
+    found = upper_limit(model, b, statistic="q_mu")
+    assert found.observed == pytest.approx(4.222, abs=1e-3)
+    assert hypothesis_test(model, b, 4.2, statistic="q_mu").cl_s > 0.05
+    for mu in (4.3, 5.0, 8.0):
+        assert hypothesis_test(model, b, mu, statistic="q_mu").cl_s < 0.05
+    assert hypothesis_test(model, b, 2.0, statistic="q_mu").cl_s < 0.05
+    strengths = [0.1, 1.0, 2.0, 3.5, 4.0, 4.2, 4.4, 4.8]
+    toys = upper_limit(model, b, statistic="q_mu", method="toys", mu=strengths, n_toys=1000, rng=1)
+    assert toys.observed == pytest.approx(found.observed, abs=0.2)
+    other = upper_limit(of_bins([100.0, 80.0], [-100.0, -80.0], [50.0, 40.0]), [60, 45], statistic="q_mu")
+    assert other.expected[2] == pytest.approx(2.143, abs=1e-3)
+
+
 def test_toys_are_unbiased() -> None:
     """The coupling that toys were thrown with comes back, and mu_test may be another."""
     toys = run(StrengthToys(coupling(2.0), 1.0, mu_test=0.5), 2000, rng=1, workers=2)
@@ -112,6 +188,7 @@ def test_toys_are_unbiased() -> None:
         (0.0, -1.0, 1.0, -np.inf, 0.0),
         (0.0, 0.0, 1.0, -np.inf, np.inf),
         (0.0, 0.0, 0.0, -np.inf, np.inf),
+        (0.0, 0.0, -1.0, 0.0, 0.0),
     ],
 )
 def test_where_a_parabola_is_positive(a: float, b: float, c: float, low: float, high: float) -> None:

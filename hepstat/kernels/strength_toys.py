@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hepstat.kernels.couplings import SPREAD, find_basins
 from hepstat.kernels.draws.pool import draw_index
 from hepstat.kernels.newton import AT_EDGE, CONVERGED, NOT_FINITE_AT_START, STATUS, VALUE, allocate_state, covariance
 from hepstat.kernels.newton import State as Newton
@@ -81,17 +82,15 @@ class Source(NamedTuple):
     pools : Pools
     theta : (parameters,)
         What is true.
-    vertex, reach : float
-        Strength about which fits are mirrored to look for a second minimum, and how far from it others start; NaN
-        where there is none to look for.
+    parabola : (3, fixed rows)
+        Coefficients of 1, mu and mu^2 of what bins expect; zero where there are no squares.
     """
 
     row: Ints
     mean: Array
     pools: Pools
     theta: Array
-    vertex: float
-    reach: float
+    parabola: Array
 
 
 class Records(NamedTuple):
@@ -227,7 +226,8 @@ def throw_strength_toys(
     other = allocate_state(n_parameters, problem.free.shape[0])
     held = allocate_state(n_parameters, problem.free.shape[0] - 1)
     conditional = Problem(problem.free[1:], problem.lower, problem.upper, problem.tolerance, problem.max_evaluations)
-    minima = np.empty(2)
+    minima, squares = np.empty(2), bool((source.parabola[2] != 0.0).any())
+    places, values = np.empty(3 * n_fixed + SPREAD), np.empty(3 * n_fixed + SPREAD)
     room = int(source.pools.mean.sum()) + 1024
     row, n = np.empty(n_fixed + room, np.int64), np.empty(n_fixed + room)
     row[:n_fixed] = source.row
@@ -245,11 +245,12 @@ def throw_strength_toys(
         for p in range(n_parameters):
             start[p] = min(max(source.theta[p], problem.lower[p]), problem.upper[p])
         status = _fit(observed, d, problem, centre, start, best, work)
-        for side in range(-1, 2 if not np.isnan(source.vertex) else -1):
-            aside = side * source.reach if side != 0 else source.vertex - best.theta[0]
-            for p in range(n_parameters):
-                start[p] = best.theta[p]
-            start[0] = min(max(source.vertex + aside, problem.lower[0]), problem.upper[0])
+        n_basins = 0
+        if squares:
+            n_basins = find_basins(source.parabola, n[:n_fixed], problem.lower[0], problem.upper[0], places, values)
+        for i in range(n_basins):
+            start[:] = best.theta
+            start[0] = places[i]
             ended = _fit(observed, d, problem, centre, start, other, work)
             if ended == 0 and (status != 0 or other.numbers[VALUE] < best.numbers[VALUE] - BETTER):
                 status = _fit(observed, d, problem, centre, other.theta, best, work)

@@ -15,6 +15,7 @@ from hepstat.errors import FitError, InputError
 from hepstat.infer.intervals import tail_of
 from hepstat.infer.significance import p_to_z
 from hepstat.infer.statistics import statistic as statistic_from
+from hepstat.kernels.couplings import SPREAD, find_basins
 from hepstat.kernels.newton import AT_EDGE, CONVERGED, HESSIAN_NOT_POSITIVE, NOT_FINITE_AT_START, UNDETERMINED
 from hepstat.kernels.strength import Problem
 from hepstat.kernels.strength_toys import BETTER, fit_once
@@ -29,6 +30,7 @@ MAX_EVALUATIONS = 200
 
 _FOUND = (CONVERGED, AT_EDGE, UNDETERMINED, HESSIAN_NOT_POSITIVE)  # -log L has no doubt about it, parameters may
 _EDGE = 1e-9  # bounds keep this close to where data become impossible
+_PARTS = 8  # of a standard error, in which a likelihood with several minima is looked at
 _IMPOSSIBLE = 1e300  # instead of an infinite -log L
 
 
@@ -100,8 +102,12 @@ def fit(
     From nominal nuisances and from those that auxiliary measurements point to: the lower minimum of both.
     """
     held = None if mu is None else finite_number(mu, "mu")
-    end = _lowest(model, model.data(observed, auxiliary), held, None)
-    if end.status == HESSIAN_NOT_POSITIVE:
+    data = model.data(observed, auxiliary)
+    end = _lowest(model, data, held, None)
+    flat = end.status == HESSIAN_NOT_POSITIVE
+    if flat and held is None and model.dependence.square.any():  # may be so in mu alone, where it is like mu^4
+        flat = _minimise(model, data, float(end.theta[0]), end.theta).status == HESSIAN_NOT_POSITIVE
+    if flat:
         raise FitError("the fit has not found a single minimum: the data do not tell parameters apart")
     return _result(model, _found(end, held), held)
 
@@ -150,7 +156,8 @@ def problem_of(model: Model) -> Problem:
 def _lowest(model: Model, data: Data, mu: float | None, near: StrengthFit | None) -> End:
     """Return the lowest minimum from nominal nuisances, from those that were measured, and from those of `near`.
 
-    Where a fit ends on a saddle, as with effects that are alike in both directions, it goes on from both sides of it.
+    Squares of mu make several minima, which :func:`_basins` finds. Where a fit ends on a saddle, as with effects that
+    are alike in both directions, it goes on from both sides of it.
     """
     starts = _starts(model, data, mu, near)
     ends = [_minimise(model, data, mu, start) for start in starts]
@@ -168,13 +175,22 @@ def _starts(model: Model, data: Data, mu: float | None, near: StrengthFit | None
     starts = [nominal] if (measured[1:] == nominal[1:]).all() else [nominal, measured]
     if near is not None:
         starts.append(np.array([near.mu, *near.values.values()]))
-    vertex, reach = model.mirror
-    if mu is None and np.isfinite(vertex):
-        starts += [np.array([2.0 * vertex - start[0], *start[1:]]) for start in starts]
-        starts += [np.array([vertex + side * reach, *starts[0][1:]]) for side in (-1.0, 1.0)]
+    if mu is None:
+        starts += [np.array([place, *start[1:]]) for start in starts for place in _basins(model, data, start)]
     for start in starts:
         start[0] = _inside(start[0], lower[0], upper[0]) if mu is None else mu
     return starts
+
+
+def _basins(model: Model, data: Data, start: Floats) -> Floats:
+    """Return strengths from which all minima of the bins are reached at the nuisances of a start; none if it is one."""
+    rows = model.parabolas(start)
+    if not rows[2].any():
+        return np.empty(0)
+    places = np.empty(3 * rows.shape[1] + SPREAD)
+    n = data.observed.visits.n[: rows.shape[1]].copy()
+    lower, upper = (float(bound[0]) for bound in model.bounds)
+    return places[: find_basins(rows, n, lower, upper, places, np.empty_like(places))]
 
 
 def _minimise(model: Model, data: Data, mu: float | None, start: Floats) -> End:
@@ -228,6 +244,20 @@ def step_of(model: Model, best: StrengthFit) -> float:
     d, intensity = model.dependence, np.abs(model.fixed.intensity).sum(axis=0)
     linear, square = float(intensity @ np.maximum(d.slope, 0.0)), float(intensity @ d.square)
     return float(2.0 / (linear + np.sqrt(linear * linear + 4.0 * square)))
+
+
+def last_return(model: Model, data: Data) -> float:
+    """Return the largest mu at which a bin expects what it has, or as without signal; 0 without squares of mu.
+
+    Beyond, the likelihood of the data, and of data without signal, falls.
+    """
+    a, b, c = model.parabolas(model.theta(0.0))
+    curved = c > 0
+    if not curved.any():
+        return 0.0
+    excess = np.maximum(data.observed.visits.n[: a.size] - a, 0.0)[curved]
+    b, c = b[curved], c[curved]
+    return float(max(0.0, np.max((-b + np.sqrt(b * b + 4.0 * c * excess)) / (2.0 * c))))
 
 
 def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None) -> Data:
@@ -302,7 +332,7 @@ def statistic_of_minima(
 
 @dataclass(frozen=True)
 class Interval(Record):
-    """A likelihood interval of mu.
+    """A likelihood interval of mu: the range around its best value, where there may be others with several minima.
 
     Parameters
     ----------
@@ -350,17 +380,20 @@ def interval(
     def rise(mu: float) -> float:
         return fit_held(model, data, mu, best).nll - best.nll - 0.5 * z * z
 
-    ends = [_crossing(rise, best.mu, sign * step, bound) for sign, bound in ((-1.0, lower), (1.0, upper))]
+    parts = _PARTS if model.dependence.square.any() else 1  # not to step over a range that is excluded
+    sides = ((-1.0, lower), (1.0, upper))
+    ends = [_crossing(rise, best.mu, sign * step / parts, bound, parts) for sign, bound in sides]
     return Interval(best.mu, ends[0], ends[1], level, z)
 
 
-def _crossing(rise: Callable[[float], float], start: float, step: float, bound: float) -> float:
+def _crossing(rise: Callable[[float], float], start: float, step: float, bound: float, parts: int) -> float:
     """Return where `rise` becomes positive from `start` on in the direction of the step, or the bound.
 
-    Beyond the bound, or where a value is infinite, data are impossible.
+    Steps are doubled after as many as there are parts. Beyond the bound, or where a value is infinite, data are
+    impossible.
     """
     inner, wall, tolerance = start, np.inf * step, 1e-10 * abs(step)
-    for _ in range(200):
+    for taken in range(200 * parts):
         outer = inner + step
         beyond = (outer - bound) * step >= 0
         outer = bound - 1e-9 * abs(bound - start) * np.sign(step) if beyond else outer
@@ -374,5 +407,6 @@ def _crossing(rise: Callable[[float], float], start: float, step: float, bound: 
             return float(brentq(rise, inner, outer, xtol=tolerance, rtol=1e-12))
         if beyond:
             return float(bound)
-        inner, step = outer, 2.0 * step if np.isinf(wall) else 0.5 * (wall - outer)
+        longer = 2.0 * step if taken % parts == parts - 1 else step
+        inner, step = outer, longer if np.isinf(wall) else 0.5 * (wall - outer)
     raise FitError(f"the likelihood does not rise between {start:g} and {outer:g}: mu is not determined by the data")

@@ -17,7 +17,7 @@ from hepstat.infer.cls import CLs, toy_cls
 from hepstat.infer.statistics import check_statistic
 from hepstat.record import Record
 from hepstat.seeds import Rng, lasting_seed, stream_key, toy_generator
-from hepstat.strength.fitting import asimov, fit_data, fits_at, statistic_of, step_of
+from hepstat.strength.fitting import asimov, fit_data, fits_at, last_return, statistic_of, step_of
 from hepstat.strength.model import Data, Model
 from hepstat.strength.toys import StrengthToys, statistics_of
 from hepstat.toys import run
@@ -26,6 +26,7 @@ from hepstat.types import Floats
 
 __all__ = ["UpperLimit", "hypothesis_test", "limit_toys", "upper_limit"]
 
+_LOOKS = 33  # strengths among which the largest that is not excluded is looked for, where squares of mu make several
 _DECIMALS = 6  # of statistics that are compared: equal counts give equal ones, but for rounding in their fits
 
 Method: TypeAlias = Literal["asymptotic", "toys"]
@@ -156,7 +157,7 @@ class UpperLimit(Record):
     Parameters
     ----------
     observed : float
-        Largest strength that is not excluded.
+        Largest strength that is not excluded; with squares of mu some below may be.
     expected : ndarray, (5,)
         The same for data without signal at -2, -1, 0, 1 and 2 standard deviations.
     level : float
@@ -247,15 +248,20 @@ def _asymptotic_roots(
     step = step_of(model, best)
     low, high = 1e-6 * step, max(best.mu, 0.0) + 2.0 * step
     top = model.bounds[1][0]
+    again = last_return(model, data)
+    high = max(high, again + 2.0 * step)
     while high < top and (values(high) > 1.0 - level).any():
         if high > 1e9 * step:
             raise FitError(f"mu = {high:g} is not excluded: the data do not limit the signal")
         high *= 2.0
     high = min(high, top)
+    places = np.linspace(low, high, _LOOKS) if again > 0 else np.array([low, high])
 
     def root(i: int) -> float:
-        free = values(high)[i] > 1.0 - level  # all the way to the bound of mu
-        return float("inf") if free else _root(lambda mu: float(values(mu)[i]) - (1.0 - level), low, high)
+        if values(high)[i] > 1.0 - level:  # all the way to the bound of mu
+            return float("inf")
+        last = max(np.flatnonzero([values(mu)[i] > 1.0 - level for mu in places.tolist()]), default=0)
+        return _root(lambda mu: float(values(mu)[i]) - (1.0 - level), float(places[last]), float(places[last + 1]))
 
     return [root(i) for i in range(6)]
 

@@ -15,7 +15,7 @@ from hepstat.kernels import strength as kernels
 from hepstat.kernels.strength import Dependence, Events, Observed, Rows, Visits
 from hepstat.strength.channels import Binned, Channel, Component, Unbinned
 from hepstat.strength.effects import Effect, Nuisance, bend_matrix
-from hepstat.strength.parabola import mirror, positive_range
+from hepstat.strength.parabola import positive_range
 from hepstat.types import Floats
 
 __all__ = ["Data", "Model", "Pool", "Simulated"]
@@ -185,15 +185,18 @@ class Model:
         shared = isinstance(channel, Unbinned) and channel.n_total is not None
         return 1.0, -1.0 if shared else 0.0, 0.0
 
-    @cached_property
-    def mirror(self) -> tuple[float, float]:
-        """Strength about which a likelihood with squares of mu is about even, and how far from it signals are seen.
+    def parabolas(self, theta: Floats) -> Floats:
+        """Return coefficients of 1, mu and mu^2 (3, fixed rows) of what bins expect at these nuisances.
 
-        There is a second minimum beyond it, which fits have to look for: the expectation is about the same there.
-        Without squares of mu both are NaN.
+        They are zero in unbinned channels, and everywhere without squares of mu: there is one minimum only.
         """
-        d, intensity = self.dependence, self.fixed.intensity
-        return mirror(intensity @ d.intercept, intensity @ d.slope, intensity @ d.square)
+        d, found = self.dependence, np.zeros((3, len(self.fixed.exposure)))
+        if d.square.any():
+            intensity = self.fixed.intensity * self._factors(self.fixed, theta)
+            for channel, part in self.extents:
+                if isinstance(channel, Binned):
+                    found[:, part] = [intensity[part] @ strength for strength in (d.intercept, d.slope, d.square)]
+        return found
 
     def _columns(self, c: int, knots: tuple[float, ...], k: int) -> tuple[Effect, slice] | None:
         """Return the effect of nuisance k with these knots on component c, and its columns, if there is one."""

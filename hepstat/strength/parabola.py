@@ -1,4 +1,4 @@
-"""Expectations a + b mu + c mu^2 of rows: where they are positive, and about which mu they are even."""
+"""Expectations a + b mu + c mu^2 of rows: where they are positive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hepstat.types import Bools, Floats
 
-__all__ = ["is_positive", "mirror", "positive_range"]
+__all__ = ["is_positive", "positive_range"]
 
 _TOUCHING = 1e-9  # of the square of a slope: a discriminant below is zero but for rounding
 
@@ -30,17 +30,6 @@ def positive_range(a: Floats, b: Floats, c: Floats) -> tuple[float, float]:
             ok = np.isfinite(root) & ((square > _TOUCHING * b * b) | (c == 0.0))
             low = max(low, float(np.max(root[ok & (slope > 0) & (root <= 0)], initial=-np.inf)))
             high = min(high, float(np.min(root[ok & (slope < 0) & (root >= 0)], initial=np.inf)))
+    if ((a <= 0.0) & (b == 0.0) & (c < 0.0)).any():
+        return 0.0, 0.0
     return low, high
-
-
-def mirror(a: Floats, b: Floats, c: Floats) -> tuple[float, float]:
-    """Return the mu about which the likelihood of all rows is about even, and the distance at which c mu^2 is seen.
-
-    With variances a + c: the vertex of the sum of (b mu + c mu^2) / (a + c), and where the sum of (c mu^2)^2 / (a + c)
-    is one. NaN if c is zero everywhere.
-    """
-    if not c.any():
-        return float("nan"), float("nan")
-    total = a + c
-    weight = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-    return float(-0.5 * (weight @ b) / (weight @ c)), float((weight @ c**2) ** -0.25)

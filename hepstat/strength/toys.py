@@ -103,7 +103,7 @@ class StrengthToys(PreparedStudy):
     @cached_property
     def _source(self) -> Source:
         contents = self.model.expected_contents(self.theta)
-        return Source(np.arange(contents.size), contents, self._pools(), self.theta, *self.model.mirror)
+        return Source(np.arange(contents.size), contents, self._pools(), self.theta, self.model.parabolas(self.theta))
 
     def _pools(self) -> Pools:
         pools, weights = self.model.simulated.pools, self._weights

@@ -10,6 +10,7 @@ from hepstat.types import Floats
 
 __all__ = [
     "event_weights",
+    "features",
     "finite_array",
     "finite_number",
     "interval",
@@ -17,6 +18,7 @@ __all__ = [
     "open_share",
     "positive_number",
     "rising_edges",
+    "weighted_events",
     "whole_number",
 ]
 
@@ -55,16 +57,38 @@ def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: boo
     return array
 
 
-def event_weights(n: int, weights: ArrayLike | None, name: str, *, signed: bool = True) -> Floats:
-    """Return the weights of n events, 1 each by default, with a sum above zero, or raise :class:`InputError`."""
+def features(x: ArrayLike, name: str = "x") -> Floats:
+    """Return events (n, d), or raise :class:`InputError`; events (n,) of a single feature become a column."""
+    events = finite_array(x, name, ndim=1 if np.ndim(x) == 1 else 2)
+    return events.reshape(len(events), -1)
+
+
+def event_weights(
+    n: int, weights: ArrayLike | None, name: str, *, signed: bool = True, any_sum: bool = False
+) -> Floats:
+    """Return the weights of n events, 1 each by default, or raise :class:`InputError`.
+
+    Their sum has to be above zero, unless any will do.
+    """
     w = np.ones(n) if weights is None else finite_array(weights, name)
     if w.size != n:
         raise InputError(name, f"has {w.size} entries for {n} events", "Pass one weight for each event")
     if not signed and (w < 0).any():
         raise InputError(name, f"has {int((w < 0).sum())} negative entries", "Pass weights of at least zero")
-    if not w.sum() > 0:
+    if not any_sum and not w.sum() > 0:
         raise InputError(name, f"add up to {w.sum():g}", "Pass weights with a sum above zero")
     return w
+
+
+def weighted_events(
+    x: ArrayLike, weights: ArrayLike | None, name: str | None = None, *, any_sum: bool = False
+) -> tuple[Floats, Floats]:
+    """Return :func:`features` (n, d) with :func:`event_weights` (n,).
+
+    They are called "x" and "weights", or with a name that name and "<name>_weights".
+    """
+    events = features(x, name or "x")
+    return events, event_weights(len(events), weights, f"{name}_weights" if name else "weights", any_sum=any_sum)
 
 
 def rising_edges(value: ArrayLike, name: str = "edges") -> Floats:

@@ -211,7 +211,7 @@ def negative(out: str, scale: Literal["quick", "full"], seed: int, workers: int)
     """
     from hepstat.studies.negative import reproduce as run
 
-    _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="toys")
+    _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="parts")
 
 
 @main.command()

@@ -61,14 +61,6 @@ def merged(parent, leaf, sums):
             where[i] = above
 
 
-def holm(p, level):
-    """Return which hypotheses are rejected: the smallest p first, each against the level over how many are left."""
-    rejected, left = [False] * len(p), sorted(range(len(p)), key=lambda i: p[i])
-    while left and p[left[0]] <= level / len(left):
-        rejected[left.pop(0)] = True
-    return rejected
-
-
 def neighbourhood(x, weights, centre, k):
     """Return the sum of weights and of their squares of k events nearest to one, features over deviations by |w|."""
     size = np.abs(weights)

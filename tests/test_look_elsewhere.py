@@ -14,6 +14,7 @@ from hepstat.infer import (
     count_up_crossings,
     euler_characteristic,
     gross_vitells,
+    holm,
     trials_factor,
     vitells_gross,
 )
@@ -170,6 +171,23 @@ def test_trials_factor():
     np.testing.assert_allclose(trials_factor([0.2, 0.1], 0.01), [20.0, 10.0])
 
 
+def _naive_holm(p, level):
+    """Return which hypotheses are rejected: the smallest p first, each against the level over how many are left."""
+    rejected, left = [False] * len(p), sorted(range(len(p)), key=lambda i: p[i])
+    while left and p[left[0]] <= level / len(left):
+        rejected[left.pop(0)] = True
+    return rejected
+
+
+def test_holm():
+    """As one hypothesis after the other."""
+    rng = np.random.default_rng(3)
+    for p in rng.random((200, 20)) ** 3 * 0.1:
+        assert holm(p, 0.05).tolist() == _naive_holm(p.tolist(), 0.05)
+    assert holm([0.001, 0.002], 0.05).all()
+    assert not holm([0.03, 1.0], 0.05).any()
+
+
 def test_through_json():
     """Both records."""
     line = gross_vitells([1, 2, 3], 0.5)
@@ -190,6 +208,8 @@ def test_through_json():
         (lambda: vitells_gross([[1, 2], [3, 1]], [0.5, 0.5]), "levels"),
         (lambda: vitells_gross([[1, 2]], [0.5, 2.0]), "euler: has 1 toy"),
         (lambda: trials_factor(0.1, 0.0), "p_local"),
+        (lambda: holm([0.1, 1.5], 0.05), "p: has values from 0.1 to 1.5"),
+        (lambda: holm([0.1], 0.0), "level: is 0"),
         (lambda: gross_vitells([1.0, 2.0], 0.5).p_global(np.nan), "z_local"),
     ],
 )

@@ -7,7 +7,7 @@ from drawn import save, words
 from hepstat.errors import InputError
 from hepstat.plot import draw_net_weights, draw_resampling, draw_weights
 from hepstat.studies.interference import CounterTerms, DoubleSlit, Resonance
-from hepstat.weights import compare, diagnose_weights, positive_resample, unweight
+from hepstat.weights import compare_resampled, diagnose_weights, positive_resample, unweight
 
 RNG = np.random.default_rng(1)
 X, W = CounterTerms(0.3).sample(2000, RNG)
@@ -29,8 +29,8 @@ def test_net_weights_along_a_feature():
 def test_maps():
     """Boxes of a tree, centres of neighbourhoods."""
     x, w = Resonance().sample(2000, RNG, "interference")
-    for cells, count in (("tree", 2), ("neighbours", 2)):
-        found = diagnose_weights(x, w, cells=cells, most=50)
+    for method, count in (("tree", 2), ("neighbours", 2)):
+        found = diagnose_weights(x, w, method=method, n_places=50)
         figure = draw_net_weights(found, features=(0, 1), names=["mass", "cosine"])
         assert len(figure.axes[0].collections) == count
         assert words(figure.axes[0]) == ["Significantly negative"]
@@ -53,13 +53,13 @@ def test_weights():
 def test_resampling():
     """A pair of panels for each histogram, what is negative included."""
     edges = {"first": np.linspace(0.0, 5.0, 11), "second": np.linspace(-3.0, 3.0, 7)}
-    figure = draw_resampling(compare(X, positive_resample(X, W), edges), title="t")
+    figure = draw_resampling(compare_resampled(X, positive_resample(X, W), edges), title="t")
     assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "First", "Second"]
     save(figure)
-    figure = draw_resampling(compare(X, unweight(W * X[:, 0], 1), {**edges}), ["second"])
+    figure = draw_resampling(compare_resampled(X, unweight(W * X[:, 0], rng=1), {**edges}), ["second"])
     assert figure.axes[1].get_ylabel() == "Pull (resampling)"
     save(figure)
-    save(draw_resampling(compare([0.0, 1.0], unweight([1.0, -1.0], 1), [0.0, 0.5, 2.0])))
+    save(draw_resampling(compare_resampled([0.0, 1.0], unweight([1.0, -1.0], rng=1), [0.0, 0.5, 2.0])))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_resampling():
         (lambda: draw_net_weights(diagnose_weights(X, W), features=[2]), "features: is .2,. for 2 features"),
         (lambda: draw_net_weights(diagnose_weights(X, W), names=["a", "b"]), "names: has 2 names for 1"),
         (lambda: draw_weights([0.0]), "weights: are all zero"),
-        (lambda: draw_resampling(compare([0.0], unweight([1.0], 1), [0, 1]), ["y"]), "names: are .'y',."),
+        (lambda: draw_resampling(compare_resampled([0.0], unweight([1.0], rng=1), [0, 1]), ["y"]), "names: are .'y',."),
     ],
 )
 def test_bad_input(call, message):

@@ -19,7 +19,10 @@ from hepstat.learn import (
     Adam,
     BinaryCrossEntropy,
     Brier,
+    CandidateLabels,
+    CategoricalBrier,
     CategoricalCrossEntropy,
+    ComplementaryLabel,
     CustomLoss,
     Exponential,
     Focal,
@@ -30,12 +33,14 @@ from hepstat.learn import (
     MaximumLikelihoodRatio,
     Model,
     Network,
+    SignedCategoricalCrossEntropy,
     SignedCrossEntropy,
     SquaredError,
     minimise,
     train,
 )
 from hepstat.ratio import ClassifierRatio, ClipWarning, link_of, ratio_from_scores
+from hepstat.weights import optimal_ratio
 
 P_S, P_B = np.array([0.1, 0.2, 0.7]), np.array([0.5, 0.3, 0.2])  # densities of three categories
 TRUTH = P_S / P_B
@@ -47,6 +52,11 @@ LOSSES = [
     LinearRatio(),
     MaximumLikelihoodRatio(),
     Exponential(),
+    CategoricalCrossEntropy(),
+    SignedCategoricalCrossEntropy(),
+    CategoricalBrier(),
+    ComplementaryLabel(),
+    CandidateLabels(),
 ]
 NAMES = [type(loss).__name__ for loss in LOSSES]
 
@@ -72,7 +82,8 @@ def test_least_loss_by_category(loss: Any, sum_s: float, sum_b: float):
         w = [sum_s * p_s, sum_b * p_b]
 
         def value(f: float, w: Any = w) -> float:
-            return loss([f, f], [1.0, 0.0], w)[0]
+            scores = [f, f] if loss.outputs_for(2) == 1 else [[0.0, f], [0.0, f]]
+            return loss(scores, [1.0, 0.0], w)[0]
 
         best.append(minimize_scalar(value, bracket=(-0.5, 0.5), tol=1e-12).x)
     assert_allclose(ratio_from_scores(best, loss, sum_s / sum_b), TRUTH, rtol=2e-6)
@@ -88,7 +99,8 @@ def test_trained_on_categories(loss: Any, weighted: bool):
     if weighted:  # in pairs of 1 and 3 within each category, all scaled: the densities stay
         w = np.where(np.arange(len(y)) % 2 == 0, 0.5, 1.5) * np.where(y == 1, 0.4, 1.1)
     odds = w[y == 1].sum() / w[y == 0].sum()
-    model = minimise(Network(3, (), dtype="float64"), (x, y, w), loss, rng=1, tolerance=1e-10, max_steps=2000).model
+    network = Network(3, (), n_outputs=loss.outputs_for(2), dtype="float64")
+    model = minimise(network, (x, y, w), loss, rng=1, tolerance=1e-10, max_steps=2000).model
     ratio = ClassifierRatio(model, loss, odds)
     assert_allclose(ratio(np.eye(3)), TRUTH, rtol=2e-4)
     assert_allclose(ratio.log(np.eye(3)), np.log(TRUTH), atol=2e-4)
@@ -97,8 +109,32 @@ def test_trained_on_categories(loss: Any, weighted: bool):
 def test_links_of_losses():
     """Those that have one."""
     assert [link_of(loss) for loss in LOSSES] == [
-        "logit", "logit", "logit", "probability", "ratio", "log ratio", "half log ratio"
+        "logit", "logit", "logit", "probability", "ratio", "log ratio", "half log ratio", *["logit"] * 5
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "estimator"), [(ComplementaryLabel(), "ccl"), (CandidateLabels(), "cc")])
+def test_negative_weights_of_classes(loss: Any, estimator: str):
+    """What is told is the optimum of the loss, not the truth."""
+    x, y = stacked(*categories())
+    w = np.where((y == 1) & (np.arange(len(y)) % 4 == 0), -0.5, 1.0)
+    training = minimise(Network(3, (), n_outputs=2, dtype="float64"), (x, y, w), loss, rng=1, tolerance=1e-10)
+    positive, negative = (
+        np.stack([x[y == k].T @ np.maximum(sign * w, 0.0)[y == k] for k in (0, 1)], axis=1) for sign in (1.0, -1.0)
+    )
+    found = ClassifierRatio(training.model, loss)(np.eye(3))
+    assert_allclose(found, optimal_ratio(estimator, positive, negative), rtol=2e-4)
+    truth = (positive - negative)[:, 1] / positive[:, 0]
+    assert (found > 1.1 * truth).all()
+
+
+def test_only_models_have_two_outputs():
+    """A model of three classes has no ratio of two, nor has a function with two columns."""
+    three = Model(Network(2, (), n_outputs=3, dtype="float64"), np.zeros(9))
+    for score in (three, lambda x: np.ones((len(x), 2))):
+        with pytest.raises(InputError) as caught:
+            ClassifierRatio(score, "logit")(np.ones((4, 2)))
+        assert caught.value.argument == "scores"
 
 
 def nothing(scores: Any, y: Any, weights: Any) -> tuple[float, Any]:
@@ -112,7 +148,6 @@ def nothing(scores: Any, y: Any, weights: Any) -> tuple[float, Any]:
         (Hinge(), "calibrate the score"),
         (Focal(), "loss.probability"),
         (LovaszZ(1.0), "calibrate the score"),
-        (CategoricalCrossEntropy(), "calibrate the score"),
         (CustomLoss(nothing), "calibrate the score"),
     ],
 )
@@ -235,7 +270,6 @@ def test_trainings_models_and_functions_agree():
         ({"clip": (2.0, 1.0)}, "clip"),
         ({"clip": (-1.0, 1.0)}, "clip[0]"),
         ({"score": lambda x: np.full(len(x), np.nan)}, "scores"),
-        ({"score": lambda x: np.ones((len(x), 2))}, "scores"),
     ],
 )
 def test_bad_input(options: dict[str, Any], argument: str):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from hepstat.errors import InputError
-from hepstat.learn import Adam, BinaryCrossEntropy, Cosine, LinearRatio, Network, minimise
+from hepstat.learn import Adam, BinaryCrossEntropy, CategoricalCrossEntropy, Cosine, LinearRatio, Network, minimise
 from hepstat.ratio import ParameterisedRatio, Ratio, calibrate, learn_parameterised_ratio
 from hepstat.ratio.parameterised import _balanced, _groups
 
@@ -36,6 +36,15 @@ def test_values_and_tables():
     for k, theta in enumerate((0.05, 0.1, 0.2)):
         assert_array_equal(table[:, k], ANALYTIC.log(X, theta))
     assert_array_equal(ANALYTIC.log_table(X, [[0.05], [0.1], [0.2]]), table)
+
+
+def test_two_outputs():
+    """The ratio is by the difference of the scores of a model with one for each class."""
+    network = Network(1, (), n_outputs=2, n_parameters=1, dtype="float64")
+    options: dict[str, Any] = {"rng": 1, "loss": CategoricalCrossEntropy(), "epochs": 1}
+    family = learn_parameterised_ratio(*draw([0.1, 0.2], [50, 50], 300), network=network, **options)
+    scores = family.score.model(X, [0.1])
+    assert_allclose(family.log(X, 0.1), scores[:, 1] - scores[:, 0] - np.log(family.odds))
 
 
 def test_one_value_can_be_calibrated():

@@ -7,7 +7,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hepstat.errors import InputError, TrainingError
-from hepstat.learn import Adam, BinaryCrossEntropy, Brier, Cosine, Hinge, LinearRatio, Network, SquaredError
+from hepstat.learn import (
+    Adam,
+    BinaryCrossEntropy,
+    Brier,
+    CategoricalBrier,
+    ComplementaryLabel,
+    Cosine,
+    Hinge,
+    LinearRatio,
+    Network,
+    SquaredError,
+)
 from hepstat.ratio import (
     AnalyticRatio,
     ClassifierRatio,
@@ -54,6 +65,18 @@ def test_losses(loss: Any):
     ratio = learn_ratio(*draw(), network=SMALL, rng=1, loss=loss, clip=(1e-3, 1e3), **FAST)
     x = np.linspace(-1.0, 1.5, 31)[:, None]
     assert deviation(ratio, TRUTH, x).mean < 0.2
+
+
+@pytest.mark.parametrize("loss", [ComplementaryLabel(), CategoricalBrier()])
+def test_two_outputs(loss: Any):
+    """A score for each class gives the ratio by their difference, in ensembles as well."""
+    signal, background = draw()
+    network = Network(1, (), n_outputs=2, dtype="float64")
+    ratio = learn_ratio(signal, background, network=network, rng=1, loss=loss, n=2, **FAST)
+    x = np.linspace(-1.0, 2.0, 31)[:, None]
+    assert deviation(ratio, TRUTH, x).mean < 0.1
+    scores = ratio.ratios[0].score.model(x)
+    assert_allclose(ratio.ratios[0].log(x), scores[:, 1] - scores[:, 0] + np.log(3.0))
 
 
 def test_several_networks():

@@ -106,6 +106,19 @@ def test_resonance_is_positive_for_every_coupling():
     assert whole == pytest.approx(toy.absolute_yield("signal"), rel=1e-4)
 
 
+@pytest.mark.parametrize(("toy", "parts"), [(DoubleSlit(), ["signal"]), (Resonance(), ["signal", "interference"])])
+def test_signed_densities(toy, parts):
+    """The difference is background and the sum of the parts; integrals of both add up to absolute yields."""
+    x, cell = toy.grid()
+    positive, negative = toy.signed_densities(x, parts)
+    assert min(positive.min(), negative.min()) >= 0
+    assert negative[:, 0].max() == 0
+    expected = [toy.background(x), sum(toy.density(part, x) for part in parts)]
+    np.testing.assert_allclose((positive - negative).T, expected, atol=1e-12)
+    total = cell * (positive + negative)[:, 1].sum()
+    assert total == pytest.approx(sum(toy.absolute_yield(part) for part in parts), rel=1e-12)
+
+
 def test_bad_input():
     """Names and shares are checked; no events are no events."""
     for call in (lambda: DoubleSlit().density("noise", np.zeros(1)), lambda: Resonance().sample(1, None, "noise")):

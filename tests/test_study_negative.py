@@ -13,7 +13,7 @@ from hepstat.studies.negative import SCALES, reproduce
 from hepstat.studies.negative_digits import COMPUTED, Job, load_digits, run_jobs
 from hepstat.studies.negative_nlo import nlo_rows
 from hepstat.studies.negative_slit import COMPUTED as Z
-from hepstat.studies.negative_slit import densities, expected_z, points
+from hepstat.studies.negative_slit import TOY, expected_z, points
 from hepstat.weights import optimal_ratio
 
 PICTURES = {"digits.png", "double_slit.png", "counter_terms.png", "search_bins.png", "search_couplings.png"}
@@ -40,7 +40,7 @@ def test_few_negative_digits():
 @pytest.mark.parametrize(("estimator", "z"), Z.items())
 def test_double_slit(estimator, z):
     """All four significances computed elsewhere, to their two decimals."""
-    assert expected_z(optimal_ratio(estimator, *densities(points()))) == pytest.approx(z, abs=0.006)
+    assert expected_z(optimal_ratio(estimator, *TOY.signed_densities(points()))) == pytest.approx(z, abs=0.006)
 
 
 def test_counter_terms():
@@ -50,12 +50,13 @@ def test_counter_terms():
     for entry in treated:
         off = named[f"counter-terms, {entry.name}: deviation of the learned ratio"]
         assert off > 0.15 if entry.name in ("drop", "absolute") else off < 0.07, entry.name
-        total, tolerance = entry.original.sum(), 4.0 * np.sqrt(entry.weights.size)
+        found = entry.resampled
+        total, tolerance = found.sum_before, 4.0 * np.sqrt(found.n_after)
         if entry.name in ("positive", "cells"):
-            assert entry.weights.sum() == pytest.approx(total, rel=1e-12)
+            assert found.sum_after == pytest.approx(total, rel=1e-12)
         elif entry.name in ("neural", "positive, unweighted"):
-            assert entry.weights.sum() == pytest.approx(total, abs=tolerance)
-        assert (entry.weights < 0).any() == (entry.name == "signed weights")
+            assert found.sum_after == pytest.approx(total, abs=tolerance)
+        assert (found.n_negative[1] > 0) == (entry.name == "signed weights")
 
 
 def test_treatments_on_expected_contents():

@@ -15,7 +15,7 @@ from scipy.stats import chi2, norm
 from hepstat.errors import InputError
 from hepstat.kernels.cell_resampling import plant_tree
 from hepstat.learn.prepared import standardisation
-from hepstat.weights import CellResampled, cell_resample, compare
+from hepstat.weights import CellResampled, cell_resample, compare_resampled
 
 COMPILED = not numba.config.DISABLE_JIT
 
@@ -144,7 +144,7 @@ def test_blocks():
     found = cell_resample(x, weights, scale=[1.0, 1.0])
     assert found.radii.max() < 0.3
     assert_allclose(np.bincount(block, found.weights), before, rtol=1e-12)
-    closure = compare(x[:, 0], found, np.arange(blocks + 1) - 0.5)
+    closure = compare_resampled(x[:, 0], found, np.arange(blocks + 1) - 0.5)
     assert abs(closure.largest_pull["x"]) < 1e-9
     assert closure.sumw2_after["x"].sum() < closure.sumw2_before["x"].sum()
 
@@ -163,7 +163,7 @@ def test_inclusive_histograms():
     found = cell_resample(x, weights)
     assert found.unresolved.size == 0
     edges = norm.ppf(np.arange(1, 20) / 20)
-    closure = compare(x, found, {"a": edges, "b": edges})
+    closure = compare_resampled(x, found, {"a": edges, "b": edges})
     for name in ("a", "b"):
         expected, error = 0.2 * 120_000 / 20, np.sqrt(closure.sumw2_before[name])
         for yields in (closure.yields_before[name], closure.yields_after[name]):

@@ -80,8 +80,7 @@ def places() -> tuple[Any, Any, Any]:
     """Return points (n, 1) with enough density, positive and negative densities (n, 2) of background and signal."""
     x, _ = SLIT.grid(2000)
     x = x[SLIT.total(x) > 0.02 * SLIT.total(x).max()]
-    b, s = SLIT.background(x), SLIT.signal(x)
-    return x, np.stack([b, np.maximum(s, 0.0)], axis=1), np.stack([0.0 * b, np.maximum(-s, 0.0)], axis=1)
+    return x, *SLIT.signed_densities(x)
 
 
 def off(learned: Any, wanted: Any) -> tuple[float, float]:
@@ -125,10 +124,8 @@ def interference(sample: Sample, loss: Any) -> Any:
 
 
 def signed_mixture(sample: Sample) -> Any:
-    """Return s/b from the ratio of normalised densities."""
-    ratio = learn_signed_mixture(**sample.parts, network=ONE, **OPTIONS)
-    yields = sample.parts["signal_weights"].sum() / sample.parts["background_weights"].sum()
-    return ratio(at_places()) * yields
+    """Return s/b from parts of either sign."""
+    return learn_signed_mixture(**sample.parts, network=ONE, **OPTIONS)(at_places())
 
 
 def from_share(f: Any) -> Any:

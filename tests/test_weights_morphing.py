@@ -8,10 +8,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hepstat.errors import InputError
+from hepstat.histogram import Histogram, Regular, Variable
 from hepstat.strength import Component, StrengthToys, asimov, fit, hypothesis_test, interval, statistics_of, upper_limit
 from hepstat.studies.interference import Resonance
 from hepstat.toys import run
-from hepstat.weights import Morphing, NegativeDensityWarning, absolute_bins
+from hepstat.weights import Morphing, absolute_bins
 
 B, SB, S = np.array([200.0, 150.0, 90.0]), np.array([20.0, -5.0, -18.0]), np.array([1.0, 4.0, 1.0])
 VARIANCES = np.array([[4.0, 3.0, 2.0], [0.5, 0.5, 0.6], [0.01, 0.02, 0.01]])
@@ -52,6 +53,25 @@ def test_errors_of_shared_events() -> None:
             assert_allclose(found, np.histogram2d(*x.T, edges, weights=weights)[0].ravel(), rtol=1e-12)
     line = Morphing.from_events(x[:, 0], *w, edges[0])
     assert_allclose(line.background, np.histogram(x[:, 0], edges[0], weights=w[0])[0])
+
+
+def test_histograms() -> None:
+    """Templates of samples of their own, of two axes, are those of all events with weights of 0 for the others."""
+    rng = np.random.default_rng(8)
+    samples = [(rng.uniform(-0.1, 1.1, (n, 2)), rng.normal(1.0, 2.0, n)) for n in (400, 300, 200)]
+    axes = Regular(3, 0, 1), Variable([0.0, 0.3, 1.0])
+    filled = [Histogram(*axes).fill(*x.T, weights=w) for x, w in samples]
+    own = np.repeat([0, 1, 2], [400, 300, 200])
+    x, w = (np.concatenate(parts) for parts in zip(*samples, strict=True))
+    found, joint = Morphing(*filled), Morphing.from_events(x, *(w * (own == i) for i in range(3)), axes)
+    for name in NAMES:
+        assert_allclose(getattr(found, name), getattr(joint, name), rtol=1e-12)
+    assert_allclose(found.covariance, joint.covariance, rtol=1e-12, atol=1e-15)
+    assert_array_equal(Morphing(*filled, covariance=np.ones((3, 6))).errors, np.ones((3, 6)))
+    with pytest.raises(InputError, match="signal: is list, others are histograms"):
+        Morphing(filled[0], filled[1], [1.0] * 6)
+    with pytest.raises(InputError, match="interference: has other edges than the background"):
+        Morphing(filled[0], Histogram(Regular(3, 0, 1), Regular(2, 0, 1)), filled[2])
 
 
 def test_algebra_trick() -> None:
@@ -128,15 +148,16 @@ def test_significance_of_violations() -> None:
 
 
 def test_repair() -> None:
-    """Interference is clipped, negative squares become zero, and a warning says how much that was."""
+    """Interference is clipped, negative squares become zero, and a message says how much that was."""
     bad = Morphing([100.0, -1.0, 50.0, 40.0], [50.0, 5.0, 3.0, -3.0], [4.0, 2.0, -0.1, 1.0], covariance=np.ones((3, 4)))
-    with pytest.warns(NegativeDensityWarning, match=r"3 of 4 bins.*19\.1 events in all, one by 10 of its errors"):
-        good = bad.repaired()
+    good, message = bad.repaired()
+    assert message.startswith("3 of 4 bins were negative for some coupling")
+    assert message.endswith("19.1 events in all, one template by 10 of its errors.")
     assert len(good.violations()) == 0
     assert_allclose(good.background, [100.0, 0.0, 50.0, 40.0])
     assert_allclose(good.interference, [40.0, 0.0, 0.0, -3.0])
     assert_allclose(good.signal, [4.0, 2.0, 0.0, 1.0])
-    assert good.repaired() is good
+    assert good.repaired() == (good, "No bin is negative for any coupling; nothing was changed.")
     assert (good.expected(np.linspace(-20, 20, 4001)) >= 0).all()
 
 
@@ -152,6 +173,8 @@ def test_merged_bins_are_positive() -> None:
     for name in NAMES:
         assert_allclose(getattr(good, name), bins.apply(getattr(noisy, name)))
     assert_allclose(good.variances(2.0), bins.apply(noisy.variances(2.0)))
+    assert_allclose(bins.variances, good.errors[0] ** 2)
+    assert Morphing(b, noisy.interference, s).merged()[1].variances is None
     assert "30 bins were merged into" in bins.message
     assert "nothing was merged" in good.merged()[1].message
     data = asimov(good.model(), 1.0).observed.visits.n
@@ -222,9 +245,7 @@ def simulated(n_background: int, n: int, rng: np.random.Generator) -> dict[str, 
 
 def templates(events: dict[str, tuple[Any, Any]]) -> Morphing:
     """Return templates of samples of their own."""
-    x = np.concatenate([events[name][0] for name in NAMES])
-    weights = [np.concatenate([w if name == own else 0.0 * w for name, (_, w) in events.items()]) for own in NAMES]
-    return Morphing.from_events(x, *weights, EDGES)
+    return Morphing(*(Histogram(Variable(EDGES)).fill(events[name][0], weights=events[name][1]) for name in NAMES))
 
 
 def test_recovers_the_coupling_where_cures_do_not() -> None:

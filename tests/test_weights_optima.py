@@ -124,6 +124,9 @@ def test_edges_of_candidate_labels() -> None:
     slopes = positive[4] / p[4] - negative[4] / (1 - p[4])
     assert_allclose(slopes, slopes[0], rtol=1e-6)
     assert np.isnan(optimum("cc", np.zeros((1, 2)), np.zeros((1, 2)))).all()
+    empty = [[0.0, 9.0], [0.0, 1.0]], [[0.0, 0.0, 9.0], [0.0, 0.0, 1.0]]
+    for (p, n), wanted in zip(empty, ([0.1, 0.9], [0.05, 0.05, 0.9]), strict=True):
+        assert_allclose(optimum("cc", [p], [n]), [wanted], atol=1e-12)
 
 
 def test_brier_is_a_projection() -> None:

@@ -17,7 +17,7 @@ from hepstat.weights import (
     NeuralResampler,
     Resampled,
     ResamplingClosure,
-    compare,
+    compare_resampled,
     diagnose_weights,
     grid_cells,
     learn_resampler,
@@ -129,10 +129,12 @@ def test_positive_resampling_of_bins():
     """Histograms of the bins that are the cells do not change at all."""
     x, w = BOTH
     cells = grid_cells(x, list(EDGES.values()))
-    closure = compare(x, positive_resample(x, w, cells=cells), EDGES)
+    closure = compare_resampled(x, positive_resample(x, w, cells=cells), EDGES)
     assert all(abs(pull) < 1.0 for pull in closure.largest_pull.values())
     one = grid_cells(x[:, 0], [EDGES["first"]])
-    assert_allclose(compare(x[:, 0], positive_resample(x, w, cells=one), EDGES["first"]).pulls["x"], 0.0, atol=1e-10)
+    assert_allclose(
+        compare_resampled(x[:, 0], positive_resample(x, w, cells=one), EDGES["first"]).pulls["x"], 0.0, atol=1e-10
+    )
 
 
 def test_merged_cells_are_reported():
@@ -149,7 +151,7 @@ def test_positive_resampling_and_unweighting():
     x, w = BOTH
     found = positive_resample(x, w, rng=1)
     assert_allclose(found.weights, found.weights[0])
-    closure = compare(x, found, EDGES)
+    closure = compare_resampled(x, found, EDGES)
     assert closure.error == "resampling"
     assert max(abs(pull) for pull in closure.largest_pull.values()) < 4.0
     assert_array_equal(found.index, positive_resample(x, w, rng=1).index)
@@ -162,7 +164,7 @@ def test_unweighting_keeps_expectations():
     bins = np.arange(4000) % 20
     pulls = []
     for seed in range(60):
-        found = unweight(w, seed, reference=2.0)
+        found = unweight(w, rng=seed, reference=2.0)
         assert found.noise is not None
         after = np.bincount(bins[found.index], found.weights, 20)
         pulls.append((after - np.bincount(bins, w)) / np.sqrt(np.bincount(bins, found.noise)))
@@ -176,7 +178,7 @@ def test_unweighting_keeps_expectations():
 
 def test_unweighting_of_equal_weights():
     """All are kept but those of zero."""
-    found = unweight([2.0, -2.0, 0.0, 2.0], 1)
+    found = unweight([2.0, -2.0, 0.0, 2.0], rng=1)
     assert_array_equal(found.index, [0, 1, 3])
     assert_array_equal(found.take(np.arange(4.0)), [0.0, 1.0, 3.0])
     assert_array_equal(found.weights, [2.0, -2.0, 2.0])
@@ -201,25 +203,26 @@ def test_neural_resampling():
     x, w, mean, square = local_toy(20_000, 8)
     assert np.average(np.abs(resampler.mean(x) / mean - 1.0)) < 0.05
     assert np.average(np.abs(resampler.square(x) / square - 1.0)) < 0.03
-    found = resampler.resample(x, w, 2)
+    found = resampler.resample(x, w, rng=2)
     assert found.weights.min() > 0.0
     keep = np.minimum(mean**2 / square, 1.0)
     assert abs(found.n_after - keep.sum()) < 0.1 * keep.sum()
     edges = np.linspace(-1.5, 2.0, 8)
-    closure = compare(x, found, edges)
+    closure = compare_resampled(x, found, edges)
     assert np.abs(closure.pulls["x"]).max() < 3.5
     squares, others = closure.sumw2_after["x"], closure.sumw2_before["x"]
     fourth = np.histogram(x[found.index, 0], edges, weights=found.weights**4)[0]
     assert (np.abs(squares - others) < 4.0 * np.sqrt(fourth) + 0.05 * others).all()
+    low = NeuralResampler(lambda x: 1e-9 + 0.0 * x[:, 0], resampler.square_ratio, 1.0, 1.0)
     with pytest.raises(InputError, match="none of 3 events"):
-        NeuralResampler(lambda x: 1e-9 + 0.0 * x[:, 0], resampler.square_ratio, 1.0, 1.0).resample(x[:3], np.ones(3), 1)
+        low.resample(x[:3], np.ones(3), rng=1)
 
 
 def test_neural_resampling_caps_probabilities():
     """Where the learned mean squared is above the mean of squares, events are kept with the mean as weight."""
     flat = NeuralResampler(lambda x: 1.0 + 0.0 * x[:, 0], lambda x: 0.5 + x[:, 0], 1.0, 1.0)
     x = np.linspace(0.0, 1.0, 101)
-    found = flat.resample(x, np.ones(101), 1)
+    found = flat.resample(x, np.ones(101), rng=1)
     assert "for 0.495 of them" in found.message
     low = x[found.index] < 0.5
     assert low.sum() == 50
@@ -240,7 +243,7 @@ def test_closure_report():
     """Sums of numpy, effective events, pulls of zero in empty bins, totals, and the way through JSON."""
     x, w = BOTH
     found = positive_resample(x, w)
-    closure = compare(x, found, EDGES)
+    closure = compare_resampled(x, found, EDGES)
     for i, (name, axis) in enumerate(EDGES.items()):
         edges = getattr(axis, "edges", axis)
         for part, weights in (("before", w), ("after", found.weights)):
@@ -263,10 +266,10 @@ def test_closure_of_named_values():
     """Any observable of the events before, empty bins, and bins where only new weights are not zero."""
     found = Resampled(np.arange(3), np.array([0.5, 0.5, 1.0]), np.array([1.0, 0.0, 1.0]), "m", "")
     values = {"a": [0.0, 1.0, 2.0], "b": [5.0, 5.0, 5.0]}
-    closure = compare(values, found, {"a": [0.0, 1.0, 2.0, 3.0, 4.0]})
+    closure = compare_resampled(values, found, {"a": [0.0, 1.0, 2.0, 3.0, 4.0]})
     assert_allclose(closure.pulls["a"], [-0.5, 1.0, 0.0, 0.0])
     assert_array_equal(closure.sizes_after["a"], [1.0, 1.0, 1.0, 0.0])
-    assert list(compare(values["a"], found, Regular(2, 0, 2, name="p")).edges) == ["p"]
+    assert list(compare_resampled(values["a"], found, Regular(2, 0, 2, name="p")).edges) == ["p"]
 
 
 CELLS = tree_cells(np.arange(10.0), 2)
@@ -284,16 +287,22 @@ CELLS = tree_cells(np.arange(10.0), 2)
         (lambda: positive_resample([1.0, 2.0], [1, np.nan], cells=1), "weights: has 1 NaN"),
         (lambda: positive_resample([1.0, 2.0], [1, 1], cells=CELLS), "cells: are those of 10 events, x has 2"),
         (lambda: positive_resample([1.0, 2.0], [1, 1], cells=0), "cells: is 0"),
-        (lambda: unweight([0.0, 0.0], 1), "weights: are all zero, 2 of them"),
-        (lambda: unweight([1e-12, 1e-12], 1, reference=1.0), "reference: is 1, which keeps none of 2"),
-        (lambda: unweight([1.0], 1, reference=0.0), "reference: is 0"),
-        (lambda: unweight([1.0], -1), "rng: is -1"),
-        (lambda: unweight([1.0], 1).take([1.0, 2.0]), "values: has shape"),
-        (lambda: compare([1.0, 2.0], unweight([1.0], 1), [0, 1]), "x: has 2 values for 1 events"),
-        (lambda: compare({"a": [1.0]}, unweight([1.0], 1), {"b": [0, 1]}), "edges: has .'b'., values .'a'."),
-        (lambda: compare([[1.0, 2.0]], unweight([1.0], 1), [0, 1]), "edges: has 1 histograms for 2 columns"),
-        (lambda: compare([1.0], unweight([1.0], 1), {}), "edges: is empty"),
-        (lambda: compare([1.0], unweight([1.0], 1), [1, 0]), "edges: does not rise"),
+        (lambda: unweight([0.0, 0.0], rng=1), "weights: are all zero, 2 of them"),
+        (lambda: unweight([1e-12, 1e-12], rng=1, reference=1.0), "reference: is 1, which keeps none of 2"),
+        (lambda: unweight([1.0], rng=1, reference=0.0), "reference: is 0"),
+        (lambda: unweight([1.0], rng=-1), "rng: is -1"),
+        (lambda: unweight([1.0], rng=1).take([1.0, 2.0]), "values: has shape"),
+        (lambda: compare_resampled([1.0, 2.0], unweight([1.0], rng=1), [0, 1]), "x: has 2 values for 1 events"),
+        (
+            lambda: compare_resampled({"a": [1.0]}, unweight([1.0], rng=1), {"b": [0, 1]}),
+            "edges: has .'b'., values .'a'.",
+        ),
+        (
+            lambda: compare_resampled([[1.0, 2.0]], unweight([1.0], rng=1), [0, 1]),
+            "edges: has 1 histograms for 2 columns",
+        ),
+        (lambda: compare_resampled([1.0], unweight([1.0], rng=1), {}), "edges: is empty"),
+        (lambda: compare_resampled([1.0], unweight([1.0], rng=1), [1, 0]), "edges: does not rise"),
     ],
 )
 def test_bad_input(call, message):

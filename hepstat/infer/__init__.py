@@ -16,6 +16,7 @@ from hepstat.infer.look_elsewhere import (
     count_up_crossings,
     euler_characteristic,
     gross_vitells,
+    holm,
     trials_factor,
     vitells_gross,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "goodness_of_fit",
     "gross_vitells",
     "half_deviance",
+    "holm",
     "level_test",
     "on_off_p",
     "on_off_z",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import finite_array, finite_number, open_share
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import given, numbers, refuse
 from hepstat.infer.significance import p_to_z, z_to_log_p, z_to_p
@@ -26,6 +26,7 @@ __all__ = [
     "count_up_crossings",
     "euler_characteristic",
     "gross_vitells",
+    "holm",
     "trials_factor",
     "vitells_gross",
 ]
@@ -284,6 +285,41 @@ def vitells_gross(euler: ArrayLike, levels: ArrayLike) -> VitellsGross:
     np.fill_diagonal(spread, np.maximum(np.diag(spread), phi.shape[0] ** -2.0))  # toys that all agree are not exact
     covariance = solve @ spread @ solve.T
     return VitellsGross(float(n1), float(n2), covariance, means, u, phi.shape[0])
+
+
+def holm(p: ArrayLike, level: float) -> Bools:
+    """Return which of many hypotheses are rejected when a level is shared out to all of them.
+
+    Parameters
+    ----------
+    p : array_like, (n,)
+        p-values, however they depend on each other.
+    level : float
+        Probability of rejecting one or more hypotheses that are true, at most.
+
+    Returns
+    -------
+    ndarray of bool, (n,)
+
+    Raises
+    ------
+    InputError
+        For p-values or a level out of range.
+
+    Notes
+    -----
+    S. Holm, Scand. J. Stat. 6 (1979) 65: the smallest p-value is compared with level / n, the next one with
+    level / (n - 1), and so on to the first that is larger. It rejects what Bonferroni's level / n does, and more.
+    """
+    values, share = finite_array(p, "p"), open_share(level, "level")
+    if values.min() < 0.0 or values.max() > 1.0:
+        raise InputError("p", f"has values from {values.min():g} to {values.max():g}", "Pass numbers from 0 to 1")
+    order = np.argsort(values, kind="stable")
+    passed = values[order] <= share / np.arange(values.size, 0, -1)
+    first = values.size if passed.all() else int(np.argmin(passed))
+    rejected = np.zeros(values.size, dtype=np.bool_)
+    rejected[order[:first]] = True
+    return rejected
 
 
 def trials_factor(p_global: ArrayLike, p_local: ArrayLike) -> Any:

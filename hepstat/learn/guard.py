@@ -38,7 +38,8 @@ class GuardReport(Record):
     ----------
     verdict : {"sound", "negative density", "negative fluctuation", "loss below zero"}
         All but the first mean that the loss has no minimum: weights add up to less than zero where scores have gone
-        far, by more than three errors or by less, or a loss that is never negative for weights that are a density is.
+        far, by more than three errors or by less, or a loss that is never negative for weights that are a density is,
+        by three of its errors and 1% of the loss of no knowledge.
     loss : float
         Of the events, divided by their weights if it is a mean.
     largest_score : float
@@ -50,7 +51,8 @@ class GuardReport(Record):
     n_events : int
         With this label in the tail.
     net, error : float
-        Sum of their weights, and the root of the sum of squares, over the sum of absolute weights of the label.
+        Sum of their weights, and the root of the sum of squares, over the sum of absolute weights of the label; with
+        weights in proportion to scores if that is less.
     message : str
         The same in words, and what to do.
     """
@@ -67,7 +69,10 @@ class GuardReport(Record):
 
 
 class _Tail(NamedTuple):
-    """Events of a label (None: all) on one side: their number, net weight and its error, over the sum of abs(w)."""
+    """Events of a label (None: all) on one side: their number, net weight and its error, over the sum of abs(w).
+
+    That is the sum of weights, or that in proportion to scores, whichever is less.
+    """
 
     label: int | None
     side: str
@@ -120,9 +125,12 @@ def diagnose_signs(loss: Loss, scores: ArrayLike, y: ArrayLike, weights: ArrayLi
     dense = [tail for tail in near + far if tail.significant]
     worst = min(dense or [tail for tail in far if tail.net < -_ROUNDING], key=lambda tail: tail.net, default=None)
     verdict: Verdict = "negative density" if dense else "negative fluctuation" if worst is not None else "sound"
-    nothing_known = math.log(max(2, f.size // len(f)))
-    if worst is None and loss.needs is not None and loss.needs.never_negative and value < -_BELOW * nothing_known:
-        verdict = "loss below zero"
+    if worst is None and loss.needs is not None and loss.needs.never_negative:
+        terms = w * _cross_entropies(f, labels)
+        largest = float(np.abs(terms).max()) or 1.0
+        error = largest * float(np.linalg.norm(terms / largest)) / float(w.sum())
+        if value < -_BELOW * math.log(max(2, f.size // len(f))) - _SIGNIFICANT * error:
+            verdict = "loss below zero"
     label, side, n, net, error = worst or _Tail(None, "", 0, 0.0, 0.0)
     report = GuardReport(verdict, value, float(np.abs(f).max()), label, side, n, net, error, message="")
     return replace(report, message=_message(report))
@@ -167,11 +175,30 @@ def _tails(needs: Needs, f: Floats, y: Floats, w: Floats) -> tuple[list[_Tail], 
         own = np.ones(len(y), dtype=np.bool_) if label == ANY_LABEL else y == label
         norm = float(np.abs(w[own]).sum())
         for tails, start in zip(found, starts, strict=True):
-            inside = w[own & (out > start)]
-            if inside.size:
-                net, error = float(inside.sum()) / norm, math.sqrt(float(inside @ inside)) / norm
-                tails.append(_Tail(None if label == ANY_LABEL else label, side, inside.size, net, error))
+            far = own & (out > start)
+            if far.any() and norm > 0:
+                net, error = _least_sum(w[far] / norm, out[far])
+                tails.append(_Tail(None if label == ANY_LABEL else label, side, int(far.sum()), net, error))
     return found
+
+
+def _least_sum(w: Floats, out: Floats) -> tuple[float, float]:
+    """Return the sum of weights, or that in proportion to scores if it is less, and its error.
+
+    The loss changes with the one if all scores are shifted, with the other if they are stretched.
+    """
+    sums = []
+    for share in (np.ones(w.size), out / out.max()):
+        part = w * share / share.mean()
+        sums.append((float(part.sum()), float(np.linalg.norm(part))))
+    return min(sums)
+
+
+def _cross_entropies(f: Floats, y: Floats) -> Floats:
+    """Return -log of the probability of the label of each event (n,)."""
+    if f.ndim == 1:
+        return np.logaddexp(0.0, (1.0 - 2.0 * y) * f)
+    return -np.take_along_axis(log_softmax(f, axis=1), y.astype(np.int64)[:, None], axis=1)[:, 0]
 
 
 def _average(y: Floats, w: Floats) -> float:
@@ -182,8 +209,9 @@ def _average(y: Floats, w: Floats) -> float:
 def _scale(needs: Needs, y: Floats, w: Floats) -> float:
     """Return how far scores that are no log odds may go: as targets do, or as ratios of classes do."""
     if needs.low == ANY_LABEL:
-        return float(np.abs(y - _average(y, w)).max())
-    return 10.0 * float(np.abs(w[y == 1]).sum()) / float(w[y == 0].sum())
+        return float(np.abs(y - _average(y, w)).max()) or 1.0
+    background = float(w[y == 0].sum())
+    return 10.0 * float(np.abs(w[y == 1]).sum()) / background if background > 0 else math.inf
 
 
 def _message(report: GuardReport) -> str:

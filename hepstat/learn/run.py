@@ -18,7 +18,7 @@ from hepstat.kernels.batch import UNIT, Events
 from hepstat.learn.buffers import aligned
 from hepstat.learn.collapse import Collapse, diagnose_collapse
 from hepstat.learn.gradient import BatchGradient
-from hepstat.learn.guard import GuardReport, diagnose_signs, next_check
+from hepstat.learn.guard import GuardReport, diagnose_signs, is_guarded, next_check, require_positive_classes
 from hepstat.learn.losses import Loss, LovaszZ
 from hepstat.learn.network import Model, score_inputs
 from hepstat.learn.optimisers import Optimiser
@@ -72,13 +72,13 @@ class Run:
         All else.
     key : Key
         Of batches and dropout.
-    guarded : bool
-        Whether :func:`diagnose_signs` looks at it.
+    guard : bool
+        Whether :func:`diagnose_signs` looks at it while there are negative weights.
 
     Raises
     ------
     InputError
-        If batches are too small for a loss of sets.
+        If batches are too small for a loss of sets, or a class has no weight that the guard asks for.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Run:
         optimiser: Optimiser,
         options: Options,
         key: Key,
-        guarded: bool,
+        guard: bool,
     ) -> None:
-        self.model, self.loss, self.options, self.guarded = model, loss, options, guarded
+        self.model, self.loss, self.options, self.wants_guard = model, loss, options, guard
         train_part, validation_part = parts
         self.by_stratum, starts = self._strata(train_part)
         n, n_validation = len(train_part), 0 if validation_part is None else len(validation_part)
@@ -109,6 +109,7 @@ class Run:
         self.gradient = BatchGradient(model.network, self.events, loss, min(largest, n + n_validation), options.workers)
         self.threads = options.workers > 1 and n // n_batches > UNIT
         self.guard: GuardReport | None = None
+        self._watch()
         self.watched = 1  # epoch after which the guard looks next
 
     def _strata(self, part: Table) -> tuple[Ints, Ints]:
@@ -213,9 +214,11 @@ class Run:
                     done(self._count(kernels.EPOCHS) - before)
                     if status != "finished" or not self._finite():
                         break
-                    if self.guarded and until == self.watched and not self._is_sound(until):
-                        status = "no minimum"
-                        break
+                    if self.guarded and until == self.watched:
+                        self.watched = min(next_check(until), self.options.epochs)
+                        if not self._is_sound(self.vectors.theta):
+                            status = "no minimum"
+                            break
                     if reweight is not None and until < self.options.epochs:
                         self._reweight(reweight(self._training("finished")))
                     if callback is not None and callback(until - 1, self._training("finished")):
@@ -225,16 +228,28 @@ class Run:
             status = "interrupted"
         if not self._finite():  # by the last step, which no other has judged
             status = "not finite"
-        elif self.guarded and status in EXPLODED and not self._is_sound(self._count(kernels.EPOCHS)):
-            status = "no minimum"
+        elif self.guarded and status != "no minimum":
+            theta = self.vectors.theta if status in EXPLODED else self._result(status)
+            status = status if self._is_sound(theta) else "no minimum"
         return self._training(status)
 
-    def _is_sound(self, epoch: int) -> bool:
-        """Return whether the loss still has a minimum, and note what was seen and when to look again."""
-        self.watched = min(next_check(epoch), self.options.epochs)
+    def _watch(self) -> None:
+        """Note whether there is something to watch with the present weights, and refuse classes without any."""
         n = int(self.plan.starts[-1])
-        self.guard = diagnose_signs(self.loss, self._scores(), self.events.y[:n], self.events.w[:n])
+        self.guarded = self.wants_guard and is_guarded(self.loss, self.events.w[:n])
+        if self.guarded:
+            require_positive_classes(self.loss, self.events.y[:n], self.events.w[:n])
+
+    def _is_sound(self, theta: Any) -> bool:
+        """Return whether the loss still has a minimum, and note what was seen."""
+        n = int(self.plan.starts[-1])
+        self.guard = diagnose_signs(self.loss, self._scores(theta), self.events.y[:n], self.events.w[:n])
         return self.guard.verdict == "sound"
+
+    def _result(self, status: Status) -> Any:
+        """Return the parameters that the training ends with."""
+        stopped = self._count(kernels.BEST) >= 0 and self.options.patience is not None
+        return self.vectors.best if stopped or status in DIVERGED else self.vectors.theta
 
     def _reweight(self, weights: Any) -> None:
         """Train on with other weights (n,) of the events, over the sum of the first ones if the loss is a mean."""
@@ -245,6 +260,7 @@ class Run:
             problem = f"returns {int((w < 0).sum())} negative weights, which {type(self.loss).__name__} does not take"
             raise InputError("reweight", problem, "Return weights of at least zero")
         self.events.w[: w.size] = w[self.by_stratum] / self.divisor
+        self._watch()
 
     def _blocks(self, one_by_one: bool) -> Iterator[int]:
         """Yield up to which epoch to train next: one, then as many as take a moment; stop where the guard looks."""
@@ -299,10 +315,10 @@ class Run:
         n = int(self.plan.starts[-1])
         return diagnose_collapse(loss, self._scores(model.theta)[:, 0], self.events.y[:n], self.events.w[:n])
 
-    def _scores(self, theta: Any = None) -> Floats:
-        """Return the scores of the training events, with the present parameters or others."""
+    def _scores(self, theta: Any) -> Floats:
+        """Return the scores (n, n_outputs) of the training events with these parameters."""
         network, inputs = self.model.network, self.events.x[: int(self.plan.starts[-1])]
-        return score_inputs(network, self.vectors.theta if theta is None else theta, inputs, self.options.workers)
+        return score_inputs(network, theta, inputs, self.options.workers)
 
     def _finite(self) -> bool:
         return bool(np.isfinite(self.vectors.theta).all())
@@ -313,8 +329,7 @@ class Run:
     def _training(self, status: Status) -> Training:
         epochs, steps, best = (self._count(i) for i in (kernels.EPOCHS, kernels.STEPS, kernels.BEST))
         n_batches = len(self.plan.batches) - 1
-        stopped = best >= 0 and self.options.patience is not None
-        theta = np.array(self.vectors.best if stopped or status in DIVERGED else self.vectors.theta)
+        theta = np.array(self._result(status))
         validated = len(self.counters.validation_loss) > 0
         step_loss = self.counters.step_loss[:steps].copy()
         return Training(

@@ -15,7 +15,6 @@ from hepstat.errors import InputError, TrainingError
 from hepstat.execution import map_ordered
 from hepstat.learn.collapse import CollapseWarning
 from hepstat.learn.data import Sample, held_out
-from hepstat.learn.guard import is_guarded, require_positive_classes
 from hepstat.learn.losses import Loss, LovaszZ
 from hepstat.learn.network import INITIAL_STREAM, VALIDATION_STREAM, Model, Network
 from hepstat.learn.optimisers import Adam, Optimiser
@@ -164,16 +163,13 @@ def train(
     table = checked_table(network, data, parameters, "data")
     check_data(network, loss, table)
     parts = _parts(network, loss, table, validation, key)
-    guarded = guard and is_guarded(loss, parts[0].w)
-    if guarded:
-        require_positive_classes(loss, parts[0].y, parts[0].w)
     if reweight is not None and len(parts[0]) != len(table):
         raise InputError("reweight", "is given with a share of the events as validation", "Pass other events")
     if patience is not None and parts[1] is None:
         raise InputError("patience", "is given without validation", "Pass validation=0.2 or other events")
     if isinstance(model, Network):
         model = begin(network, parts[0], toy_generator(key, INITIAL_STREAM), standardise)
-    run = Run(model, loss, parts, optimiser, options, key, guarded)
+    run = Run(model, loss, parts, optimiser, options, key, bool(guard))
     training = run.run(compiled, progress, callback, reweight)
     if training.diverged and on_divergence == "raise":
         raise TrainingError(training.message, training)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.infer import CoverageCalibration, PValueCalibration, p_value_calibration
-from hepstat.plot.style import COLOURS, axis_text, picture
+from hepstat.plot.style import COLOURS, POINTS, axis_text, picture
 from hepstat.types import Floats
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_coverage", "draw_p_calibration"]
-
-_POINTS: Any = {"linestyle": "none", "marker": "o", "color": "black", "markersize": 5, "elinewidth": 1.2, "zorder": 3}
 
 
 def draw_p_calibration(calibration: PValueCalibration | ArrayLike, *, title: str = "") -> Figure:
@@ -76,7 +74,7 @@ def draw_coverage(calibration: CoverageCalibration, *, name: str = "truth", unit
             for (values, errors), label, marker, colour in zip(
                 pulls, ("Mean", "Width"), ("o", "s"), (COLOURS["background"], COLOURS["total"]), strict=True
             ):
-                style = {**_POINTS, "color": colour, "marker": marker}
+                style = {**POINTS, "color": colour, "marker": marker}
                 lowest.errorbar(found.truths, values, errors, label=label, **style)
             for level in (0.0, 1.0):
                 lowest.axhline(level, color="0.5", linewidth=0.9, linestyle="--", zorder=1)
@@ -84,7 +82,7 @@ def draw_coverage(calibration: CoverageCalibration, *, name: str = "truth", unit
             lowest.margins(y=0.15)
             lowest.legend(loc="center right", ncols=2)
         errors = _around(found.coverage, found.coverage_lower, found.coverage_upper)
-        top.errorbar(found.truths, found.coverage, errors, label="Toys", **_POINTS)
+        top.errorbar(found.truths, found.coverage, errors, label="Toys", **POINTS)
         top.axhline(found.level, color=COLOURS["total"], linewidth=1.4, label=f"Level {found.level:g}", zorder=2)
         top.margins(y=0.25)
         top.set_ylabel("Coverage")
@@ -102,7 +100,7 @@ def _draw_parts(axes: Axes, found: PValueCalibration) -> None:
     axes.axhline(found.expected, color=COLOURS["total"], linewidth=1.4, label="Uniform, 1$\\sigma$", zorder=1)
     half = 0.5 * np.diff(found.edges)
     bars = _around(found.counts, found.counts_lower, found.counts_upper)
-    axes.errorbar(centres, found.counts, bars, xerr=half, label=f"{found.n_below} toys", **_POINTS)
+    axes.errorbar(centres, found.counts, bars, xerr=half, label=f"{found.n_below} toys", **POINTS)
     axes.set_xlim(0.0, found.below)
     low, high = float(found.counts_lower.min()), float(found.counts_upper.max())
     room = max(high - low, 2.0 * spread, 1.0)
@@ -122,7 +120,7 @@ def _draw_type_one(axes: Axes, found: PValueCalibration) -> None:
 
     t = found.thresholds
     bars = _around(found.rates, found.rates_lower, found.rates_upper) / t
-    axes.errorbar(t, found.rates / t, bars, **_POINTS)
+    axes.errorbar(t, found.rates / t, bars, **POINTS)
     axes.axhline(1.0, color=COLOURS["total"], linewidth=1.4, zorder=1)
     axes.set_xscale("log")
     axes.set_xlim(t.max() * 1.6, t.min() / 1.6)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array
 from hepstat.errors import InputError
-from hepstat.plot.style import COLOURS, axis_text, curve_style, picture
+from hepstat.plot.style import COLOURS, POINTS, axis_text, curve_style, paired_picture, picture
 from hepstat.ratio import BinnedRatio, Closure, RatioDiagnostics
 from hepstat.types import Floats
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_closure", "draw_ratio", "draw_reliability"]
-
-_POINTS: Any = {"linestyle": "none", "marker": "o", "color": "black", "markersize": 4, "elinewidth": 1.2, "zorder": 4}
 
 
 def draw_ratio(
@@ -81,7 +79,7 @@ def draw_ratio(
             colour = curve_style(i)[0] if len(binned or {}) > 1 else "black"
             centres, half = 0.5 * (found.edges[1:] + found.edges[:-1]), 0.5 * np.diff(found.edges)
             shown = np.where(found.ratios > 0, found.ratios, np.nan) if log else found.ratios
-            axes.errorbar(centres, shown, found.errors, xerr=half, label=label, **{**_POINTS, "color": colour})
+            axes.errorbar(centres, shown, found.errors, xerr=half, label=label, **{**POINTS, "color": colour})
         if log:
             axes.set_yscale("log")
         elif any((np.asarray(line.get_ydata()) < 0).any() for line in axes.lines):
@@ -120,7 +118,7 @@ def draw_reliability(diagnostics: RatioDiagnostics, *, title: str = "") -> Figur
         low, high = min(x.min(), y.min()) / 1.3, max(x.max(), y.max()) * 1.3
         top.plot([low, high], [low, high], color=COLOURS["total"], linewidth=1.2, label="Equal", zorder=2)
         chi2 = f"$\\chi^2$/ndf {found.reliability_chi2:.3g}/{found.reliability_ndf:g}"
-        top.errorbar(x, y, errors, label=f"Events, {chi2}", **_POINTS)
+        top.errorbar(x, y, errors, label=f"Events, {chi2}", **POINTS)
         top.set_xscale("log")
         top.set_yscale("log")
         for axis in (top.xaxis, top.yaxis):
@@ -131,7 +129,7 @@ def draw_reliability(diagnostics: RatioDiagnostics, *, title: str = "") -> Figur
         top.set_ylim(low, high)
         top.set_ylabel("Measured $p_S / p_B$")
         top.legend(loc="upper left")
-        below.errorbar(x, y / x, errors / x, **_POINTS)
+        below.errorbar(x, y / x, errors / x, **POINTS)
         below.axhline(1.0, color=COLOURS["total"], linewidth=1.2, zorder=2)
         below.margins(y=0.2)
         below.set_ylabel("Measured / predicted")
@@ -175,19 +173,9 @@ def draw_closure(
     unknown = [name for name in wanted if name not in closure.features]
     if unknown or not wanted:
         raise InputError("features", f"are {wanted!r}", f"Pass some of {', '.join(map(repr, closure.features))}")
-    columns = min(2, len(wanted))
-    rows = -(-len(wanted) // columns)
-    with picture(4.8 * rows, title) as figure:
-        grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(1.8, 1.0) * rows)
-        for k in range(columns * rows):
-            top, below = grid[2 * (k // columns), k % columns], grid[2 * (k // columns) + 1, k % columns]
-            if k < len(wanted):
-                _draw_feature(top, below, closure, closure.features.index(wanted[k]), labels)
-            else:
-                top.remove()
-                below.remove()
-        handles = grid[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper center", frameon=False, ncols=3)
+    with paired_picture(len(wanted), title) as (figure, pairs):
+        for (top, below), name in zip(pairs, wanted, strict=True):
+            _draw_feature(top, below, closure, closure.features.index(name), labels)
     return figure
 
 
@@ -201,12 +189,12 @@ def _draw_feature(top: Axes, below: Axes, closure: Closure, j: int, labels: tupl
     centres = 0.5 * (edges[1:] + edges[:-1])
     top.stairs(original / width, edges, color="0.55", linestyle="--", label=labels[2])
     top.stairs(other / width, edges, color=COLOURS["background"], linewidth=1.6, label=labels[1])
-    top.errorbar(centres, target / width, error / width, label=labels[0], **_POINTS)
+    top.errorbar(centres, target / width, error / width, label=labels[0], **POINTS)
     top.set_ylim(bottom=0.0)
     top.set_ylabel("Density")
     top.text(0.97, 0.94, f"p = {closure.p[j]:.2g}", transform=top.transAxes, ha="right", va="top", fontsize=11)
     share = np.hypot(error, target / other * other_error) / other
-    below.errorbar(centres, target / other, share, **_POINTS)
+    below.errorbar(centres, target / other, share, **POINTS)
     below.axhline(1.0, color=COLOURS["background"], linewidth=1.2, zorder=2)
     below.sharex(top)
     below.margins(y=0.2)

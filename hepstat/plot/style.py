@@ -9,9 +9,21 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BAND", "COLOURS", "DASHES", "MORE_COLOURS", "axis_text", "curve_style", "picture", "process_colours"]
+__all__ = [
+    "BAND",
+    "COLOURS",
+    "DASHES",
+    "MORE_COLOURS",
+    "POINTS",
+    "axis_text",
+    "curve_style",
+    "paired_picture",
+    "picture",
+    "process_colours",
+]
 
 _STYLE: Any = {
     "font.size": 12.0,
@@ -32,6 +44,7 @@ COLOURS = {"total": "#c8102e", "background": "#1f5fa8", "signal": "#2a8c4a"}
 MORE_COLOURS = ("#b36b00", "#6b4fa0", "#00838f")
 DASHES = ("-", "--", "-.", ":")
 BAND: Any = {"alpha": 0.2, "linewidth": 0.0, "zorder": 1}  # what is filled around a curve
+POINTS: Any = {"linestyle": "none", "marker": "o", "color": "black", "markersize": 4, "elinewidth": 1.2, "zorder": 4}
 _CURVES = (COLOURS["total"], MORE_COLOURS[1], MORE_COLOURS[2], "0.15")  # those that processes take last
 
 
@@ -71,6 +84,26 @@ def picture(height: float, title: str = "", **changes: Any) -> Iterator[Figure]:
         yield figure
         if title:
             figure.axes[0].set_title(title, loc="left", fontsize=12)
+
+
+@contextmanager
+def paired_picture(n: int, title: str = "") -> Iterator[tuple[Figure, list[tuple[Axes, Axes]]]]:
+    """Give a figure with n pairs of panels, a high one above a low one, two pairs in a row.
+
+    The legend of the first upper panel is put above all of them at the end.
+    """
+    columns = min(2, n)
+    rows = -(-n // columns)
+    with picture(4.8 * rows, title) as figure:
+        grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(1.8, 1.0) * rows)
+        pairs = [(grid[2 * i, j], grid[2 * i + 1, j]) for i in range(rows) for j in range(columns)]
+        for pair in pairs[n:]:
+            for axes in pair:
+                axes.remove()
+        yield figure, pairs[:n]
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", frameon=False, ncols=len(labels))
+        figure.align_ylabels()
 
 
 def curve_style(i: int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
-from hepstat.plot.style import COLOURS, axis_text, picture
+from hepstat.plot.style import COLOURS, POINTS, axis_text, paired_picture, picture
 from hepstat.types import Bools, Floats
 from hepstat.weights import ResamplingClosure, WeightDiagnostics
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_net_weights", "draw_resampling", "draw_weights"]
 
-_POINTS: Any = {"linestyle": "none", "marker": "o", "markersize": 3, "elinewidth": 1.0}
+_SMALL: Any = {**POINTS, "markersize": 3}
 _MOST = 5.0  # standard errors at the ends of the colours
 _WIDE = 30.0  # largest over smallest weight, from which on their axis is logarithmic
 
@@ -151,7 +151,7 @@ def draw_resampling(closure: ResamplingClosure, names: Sequence[str] | None = No
     Parameters
     ----------
     closure : ResamplingClosure
-        From :func:`hepstat.weights.compare`.
+        From :func:`hepstat.weights.compare_resampled`.
     names : sequence of str, optional
         The histograms to draw, in this order; all by default.
     title : str
@@ -172,19 +172,9 @@ def draw_resampling(closure: ResamplingClosure, names: Sequence[str] | None = No
     unknown = [name for name in wanted if name not in closure.edges]
     if unknown or not wanted:
         raise InputError("names", f"are {wanted!r}", f"Pass some of {', '.join(map(repr, closure.edges))}")
-    columns = min(2, len(wanted))
-    rows = -(-len(wanted) // columns)
-    with picture(4.8 * rows, title) as figure:
-        grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(1.8, 1.0) * rows)
-        for k in range(columns * rows):
-            top, below = grid[2 * (k // columns), k % columns], grid[2 * (k // columns) + 1, k % columns]
-            if k < len(wanted):
-                _draw_histogram(top, below, closure, wanted[k])
-            else:
-                top.remove()
-                below.remove()
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", frameon=False, ncols=2)
-        figure.align_ylabels()
+    with paired_picture(len(wanted), title) as (figure, pairs):
+        for (top, below), name in zip(pairs, wanted, strict=True):
+            _draw_histogram(top, below, closure, name)
     return figure
 
 
@@ -196,7 +186,8 @@ def _draw_line(axes: Axes, ends: tuple[Floats, Floats], value: Floats, error: Fl
         if part.any():
             middle, half = 0.5 * (low + high)[part], 0.5 * (high - low)[part]
             alpha = 1.0 if low.size <= 100 else 0.5
-            axes.errorbar(middle, value[part], error[part], half, color=colour, label=label, alpha=alpha, **_POINTS)
+            style = {**_SMALL, "color": colour, "label": label, "alpha": alpha}
+            axes.errorbar(middle, value[part], error[part], half, **style)
     axes.axhline(0.0, color="0.4", linewidth=1.0, linestyle=":", zorder=1)
     axes.margins(x=0.02)
     axes.legend(loc="best")
@@ -232,7 +223,7 @@ def _draw_histogram(top: Axes, below: Axes, closure: ResamplingClosure, name: st
     before, after = closure.yields_before[name] / width, closure.yields_after[name] / width
     error = np.sqrt(closure.sumw2_before[name]) / width
     top.stairs(after, edges, color=COLOURS["background"], linewidth=1.6, label=f"After {closure.method}")
-    top.errorbar(centres, before, error, color="black", label="Before", zorder=4, **_POINTS)
+    top.errorbar(centres, before, error, label="Before", **_SMALL)
     if (before >= 0).all() and (after >= 0).all():
         top.set_ylim(bottom=0.0)
     else:

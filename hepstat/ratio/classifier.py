@@ -11,7 +11,7 @@ from hepstat.checks import finite_array
 from hepstat.errors import InputError
 from hepstat.learn import Loss, Model, Training
 from hepstat.ratio.base import Ratio
-from hepstat.ratio.links import Limits, Link, checked_limits, checked_link, checked_odds, log_ratio
+from hepstat.ratio.links import Limits, Link, checked_limits, checked_link, checked_odds, log_ratio, score_of_two
 from hepstat.types import Floats
 
 __all__ = ["ClassifierRatio", "scores_of"]
@@ -25,7 +25,8 @@ class ClassifierRatio(Ratio):
     ----------
     score : Model, Training, scikit-learn classifier or callable
         Of a classifier, column 1 of ``predict_proba``, or ``decision_function`` where there is none or the link is not
-        "probability", which needs it; of others scores (n,) of events.
+        "probability", which needs it; of others scores (n,) of events. Models and trainings of two outputs, background
+        and signal, are taken by the difference of these.
     link : str or Loss, optional
         How scores become ratios, see :func:`ratio_from_scores`. Models and trainings: "logit" by default, as after
         training with cross-entropy. Classifiers of hepstat know their own; "probability" for others with
@@ -72,19 +73,24 @@ def scores_of(score: Any, x: Any, *, probability: bool = True) -> Floats:
         Whether ``predict_proba`` of classifiers is preferred to ``decision_function``.
     """
     _checked_source(score, probability=probability)
+    model = _model_of(score)
     if isinstance(score, Ratio):
         values: Any = score.log(x)
-    elif isinstance(score, Training):
-        values = score.model(x)
+    elif model is not None and not (probability and hasattr(score, "predict_proba")):
+        values = score_of_two(model(x))
     elif callable(score):
         values = score(x)
-    elif not probability and isinstance(getattr(score, "model_", None), Model):
-        values = score.model_(x)
     elif probability and hasattr(score, "predict_proba"):
         values = _of_signal(np.asarray(score.predict_proba(x)))
     else:
         values = score.decision_function(x)
     return finite_array(values, "scores", allow_empty=True)
+
+
+def _model_of(score: Any) -> Model | None:
+    """Return the model, of a training or a classifier of hepstat as well; None of others."""
+    found = score.model if isinstance(score, Training) else getattr(score, "model_", score)
+    return found if isinstance(found, Model) else None
 
 
 def _of_signal(table: Floats) -> Floats:
@@ -97,7 +103,7 @@ def _default_link(score: Any) -> Link:
     """Return the link that the kind of score implies."""
     if isinstance(score, Model | Training):
         return "logit"
-    if isinstance(getattr(score, "loss_", None), Loss) and isinstance(getattr(score, "model_", None), Model):
+    if isinstance(getattr(score, "loss_", None), Loss) and _model_of(score) is not None:
         return checked_link(score.loss_)
     if hasattr(score, "predict_proba"):
         return "probability"
@@ -110,5 +116,5 @@ def _checked_source(score: Any, *, probability: bool) -> None:
         return
     if not hasattr(score, "predict_proba"):
         raise InputError("score", f"is {score!r}", "Pass a model, a training, a classifier or a function of events")
-    if not probability and not isinstance(getattr(score, "model_", None), Model):
+    if not probability and _model_of(score) is None:
         raise InputError("link", f"does not fit {score!r}, which has probabilities only", "Pass 'probability'")

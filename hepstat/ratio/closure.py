@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import chdtrc
 
-from hepstat.checks import event_weights, finite_array, positive_number, whole_number
+from hepstat.checks import finite_array, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.ratio.bins import Weighted, chi_square, quantile_edges
 from hepstat.record import Record
 from hepstat.types import Floats
 
-__all__ = ["Closure", "close", "events_of", "ratios_of", "survival"]
+__all__ = ["Closure", "close", "ratios_of", "survival"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +129,3 @@ def ratios_of(ratio: Callable[[Any], Floats], x: Any) -> Floats:
     if (r < 0).any():
         raise InputError("ratio", f"is {r.min():g} for one of {int((r < 0).sum())} events", "Pass ratios of at least 0")
     return r
-
-
-def events_of(events: ArrayLike, weights: ArrayLike | None, name: str) -> tuple[Floats, Floats]:
-    """Return events (n, d) and weights (n,), checked; events (n,) of a single feature become a column."""
-    x = finite_array(events, name, ndim=1 if np.ndim(events) == 1 else 2)
-    return x.reshape(len(x), -1), event_weights(len(x), weights, f"{name}_weights")

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from hepstat.checks import event_weights, finite_number, open_share
+from hepstat.checks import event_weights, finite_number, open_share, weighted_events
 from hepstat.errors import InputError
 from hepstat.ratio.bins import Weighted, chi_square, effective_size, quantile_edges
-from hepstat.ratio.closure import Closure, close, events_of, ratios_of, survival
+from hepstat.ratio.closure import Closure, close, ratios_of, survival
 from hepstat.types import Floats
 
 __all__ = ["Deviation", "RatioDiagnostics", "deviation", "diagnose"]
@@ -173,7 +173,8 @@ def diagnose(
         For ratios that are negative or not finite, fewer effective events than `min_events`, or weights that do not add
         up to a positive number.
     """
-    s, b = events_of(signal, signal_weights, "signal"), events_of(background, background_weights, "background")
+    s = weighted_events(signal, signal_weights, "signal")
+    b = weighted_events(background, background_weights, "background")
     r_s, r_b = (ratios_of(ratio, events) for events in (signal, background))
     closure = close(s, b, r_b, bins=bins, min_events=min_events, features=features)
     curve = _reliability(Weighted(r_s, s[1]), Weighted(r_b, b[1]), bins, min_events)

@@ -14,10 +14,15 @@ from hepstat.errors import InputError
 from hepstat.learn import (
     BinaryCrossEntropy,
     Brier,
+    CandidateLabels,
+    CategoricalBrier,
+    CategoricalCrossEntropy,
+    ComplementaryLabel,
     Exponential,
     LinearRatio,
     Loss,
     MaximumLikelihoodRatio,
+    SignedCategoricalCrossEntropy,
     SignedCrossEntropy,
     SquaredError,
 )
@@ -32,6 +37,7 @@ __all__ = [
     "link_of",
     "log_ratio",
     "ratio_from_scores",
+    "score_of_two",
 ]
 
 Link: TypeAlias = Literal["logit", "probability", "ratio", "log ratio", "half log ratio"]
@@ -46,6 +52,11 @@ _LINKS: dict[type[Loss], Link] = {
     LinearRatio: "ratio",
     MaximumLikelihoodRatio: "log ratio",
     Exponential: "half log ratio",
+    CategoricalCrossEntropy: "logit",
+    SignedCategoricalCrossEntropy: "logit",
+    CategoricalBrier: "logit",
+    ComplementaryLabel: "logit",
+    CandidateLabels: "logit",
 }
 
 
@@ -65,7 +76,10 @@ def link_of(loss: Loss) -> Link:
     str
         "logit" for :class:`BinaryCrossEntropy`, :class:`SignedCrossEntropy` and :class:`Brier`, "probability" for
         :class:`SquaredError` on labels of 0 and 1, "ratio" for :class:`LinearRatio`, "log ratio" for
-        :class:`MaximumLikelihoodRatio`, "half log ratio" for :class:`Exponential`.
+        :class:`MaximumLikelihoodRatio`, "half log ratio" for :class:`Exponential`. With a score for each class, of
+        which background is 0 and signal 1, "logit" of the difference f_1 - f_0: :class:`CategoricalCrossEntropy`,
+        :class:`SignedCategoricalCrossEntropy`, :class:`CategoricalBrier`, :class:`ComplementaryLabel` and
+        :class:`CandidateLabels`.
 
     Raises
     ------
@@ -79,6 +93,10 @@ def link_of(loss: Loss) -> Link:
     a (p - 1) + b p = 0 and Brier the same times 2 p (1 - p), so f = log(a/b); squared error a (f - 1) + b f = 0, so
     f = a/(a + b); linear ratio -a + b f = 0, so f = a/b (arXiv:1909.03081, eq. 3.8); maximum likelihood -a + b e^f = 0,
     so f = log(a/b); exponential -a e^-f + b e^f = 0, so f = log(a/b) / 2. Always a/b = (W_S / W_B) p_S / p_B.
+
+    Two scores stand for p = sigmoid(f_1 - f_0), so losses of classes have the same best p. With negative weights
+    :class:`ComplementaryLabel` and :class:`CandidateLabels` have another, and what they tell in place of a/b is the
+    biased ratio of :func:`hepstat.weights.optimal_ratio`.
     """
     link = _LINKS.get(type(loss))
     if link is not None:
@@ -142,6 +160,11 @@ def log_ratio(scores: ArrayLike, link: Link | Loss, odds: float = 1.0, *, clip: 
     else:
         values = 2.0 * s if link == "half log ratio" else s
     return clipped(values + shift, limits)
+
+
+def score_of_two(scores: Floats) -> Floats:
+    """Return f_1 - f_0 (n,) of models with two outputs (n, 2), and other scores as they are."""
+    return scores[:, 1] - scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 2 else scores
 
 
 def clipped(values: Floats, limits: Limits | None) -> Floats:

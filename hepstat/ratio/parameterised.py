@@ -22,6 +22,7 @@ from hepstat.ratio.links import (
     link_of,
     log_ratio,
     representable,
+    score_of_two,
 )
 from hepstat.ratio.training import check_options, stacked
 from hepstat.seeds import Rng, stream_key, toy_generator
@@ -78,7 +79,9 @@ class ParameterisedRatio:
         """
         parameters = np.atleast_1d(np.asarray(theta, dtype=np.float64))
         score = self.score.model if isinstance(self.score, Training) else self.score
-        return log_ratio(score(x, parameters), self.link, self.odds, clip=self.clip)
+        values = score(x, parameters)
+        scores = score_of_two(values) if isinstance(score, Model) else values
+        return log_ratio(scores, self.link, self.odds, clip=self.clip)
 
     def __call__(self, x: Any, theta: ArrayLike) -> Floats:
         """Return r of events (n,); as :meth:`log`."""

@@ -44,7 +44,7 @@ def learn_ratio(
     signal, background : array_like, (n, d)
         Events of both, in any numbers: these are divided out.
     network : Network or Model
-        As in :func:`hepstat.learn.train`.
+        As in :func:`hepstat.learn.train`, with two outputs where the loss has a score for each class.
     rng : int, SeedSequence or Generator
         The seed, of all trainings.
     loss : Loss, optional

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, positive_number
+from hepstat.checks import event_weights, positive_number, weighted_events
 from hepstat.errors import InputError
 from hepstat.ratio.bins import effective_size
 from hepstat.ratio.classifier import ClassifierRatio
-from hepstat.ratio.closure import Closure, close, events_of, ratios_of
+from hepstat.ratio.closure import Closure, close, ratios_of
 from hepstat.ratio.ensemble import EnsembleRatio
 from hepstat.ratio.training import learn_ratio
 from hepstat.record import Record
@@ -134,5 +134,6 @@ def compare_variation(
     InputError
         As :func:`diagnose`.
     """
-    target, other = events_of(varied, varied_weights, "varied"), events_of(nominal, nominal_weights, "nominal")
+    target = weighted_events(varied, varied_weights, "varied")
+    other = weighted_events(nominal, nominal_weights, "nominal")
     return close(target, other, ratios_of(ratio, nominal), bins=bins, min_events=min_events, features=features)

@@ -8,18 +8,14 @@ sigma, the caption of figure 3 sigma: both are run. Reference values are compute
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
-from hepstat import __version__
-from hepstat.errors import InputError
-from hepstat.execution import progress_bar
-from hepstat.seeds import Key, stream_key, toy_generator
+from hepstat.seeds import Key, toy_generator
 from hepstat.studies import guide_pictures as pictures
+from hepstat.studies.frame import Run, Study
 from hepstat.studies.guide_learned import learn_figure3, learn_figure7
 from hepstat.studies.guide_model import READINGS, throw
 from hepstat.studies.guide_nuisance import compare_nuisances, template_rows
@@ -40,11 +36,8 @@ from hepstat.studies.guide_strength import (
     wrong_models,
 )
 from hepstat.studies.guide_tests import learned_rows, test_rows
-from hepstat.studies.results import Results, Row, row
+from hepstat.studies.results import row
 from hepstat.types import Floats
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["reproduce"]
 
@@ -84,65 +77,6 @@ SCALES = {
     "quick": Scale(200_000, 2, 2, 5, 10_000, 100_000, Size(10_000, 200_000, 1_000_000, 30), False),
     "full": Scale(500_000, 5, 4, 20, 10_000, 1_000_000, Size(10_000, 200_000, 1_000_000, 250), True),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Rows of results, and pictures by file name."""
-
-    rows: list[Row]
-    pictures: dict[str, Figure]
-
-
-def reproduce(
-    out: str | Path,
-    scale: Literal["quick", "full"] = "quick",
-    seed: int = 1,
-    workers: int = 1,
-    progress: str | None = None,
-) -> Results:
-    """Rerun the study; write pictures and results.json.
-
-    Parameters
-    ----------
-    out : str or Path
-        Folder, made if need be.
-    scale : {"quick", "full"}, optional
-        A minute or two, or some ten, on two cores.
-    seed : int, optional
-        Of events, trainings and toys.
-    workers : int, optional
-        Threads; the numbers do not depend on it.
-    progress : str, optional
-        Label of a progress bar.
-
-    Returns
-    -------
-    Results
-        Rows and files.
-
-    Raises
-    ------
-    InputError
-        For an unknown scale, a seed or a number of workers out of range, or a folder that cannot be written.
-    """
-    found = run(scale, seed, workers, progress)
-    return Results("guide", scale, seed, __version__, tuple(found.rows)).write(out, found.pictures)
-
-
-def run(scale: str, seed: int, workers: int = 1, progress: str | None = None) -> Run:
-    """Run everything; arguments as in :func:`reproduce`."""
-    if scale not in SCALES:
-        raise InputError("scale", f"is {scale!r}", "Choose 'quick' or 'full'")
-    parts: list[Callable[[Scale, Key, int], Run]] = [_figure2, _figures3_and_4, _figure5, _figure7, _nuisances]
-    size, key, found = SCALES[scale], stream_key(seed, "seed"), Run([], {})
-    with progress_bar(len(parts), progress) as step:
-        for part in parts:
-            made = part(size, key, workers)
-            found.rows.extend(made.rows)
-            found.pictures.update(made.pictures)
-            step(1)
-    return found
 
 
 def _figure2(scale: Scale, key: Key, workers: int) -> Run:
@@ -225,3 +159,6 @@ def _nuisances(scale: Scale, key: Key, workers: int) -> Run:
     rng, n = toy_generator(key, 801), scale.size.n_total
     templates = template_rows(scale.events, scale.epochs, n, rng, workers)
     return Run([*compared.rows, *templates], pictures.draw_nuisances(compared.found))
+
+
+reproduce = Study("guide", SCALES, (_figure2, _figures3_and_4, _figure5, _figure7, _nuisances)).reproduce

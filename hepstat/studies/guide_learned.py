@@ -11,7 +11,7 @@ import numpy as np
 from hepstat.learn import Adam, Cosine, Network
 from hepstat.ratio import Deviation, calibrate, deviation, learn_parameterised_ratio, learn_ratio
 from hepstat.studies.guide_model import READINGS, grid, ratio_of, throw
-from hepstat.studies.results import Row, row
+from hepstat.studies.results import Row, mean_and_std, row
 from hepstat.types import Floats
 
 __all__ = ["ABOVE", "SHOWN", "Learned", "learn_figure3", "learn_figure7", "rows_of_ratio"]
@@ -80,7 +80,9 @@ def rows_of_ratio(reading: str, name: str, ratios: list[Any]) -> Iterator[Row]:
     text, first = f"figure 3, {reading}, {name}", name == "published recipe"
     peaks = [float(ratio(np.zeros((1, 1)))[0]) for ratio in ratios]
     off = [deviation(ratio, truth, y[:, np.newaxis], truth(y), above=ABOVE) for ratio in ratios]
-    yield row(f"{text}: peak", *_mean(peaks), computed=PEAKS[reading], tested=False, note="computed is the true peak")
+    yield row(
+        f"{text}: peak", *mean_and_std(peaks), computed=PEAKS[reading], tested=False, note="computed is the true peak"
+    )
     wide = [deviation(ratio, truth, y[:, np.newaxis], truth(y), above=0.1 * ABOVE).largest for ratio in ratios]
     entries = [
         ("mean deviation", [d.mean for d in off], 0.095, f"{_OFF}; computed is 8 to 11%"),
@@ -89,7 +91,7 @@ def rows_of_ratio(reading: str, name: str, ratios: list[Any]) -> Iterator[Row]:
     ]
     for title, values, computed, note in entries:
         reference, note = (computed, note) if first else (None, note.split("; computed")[0])
-        yield row(f"{text}: {title}", *_mean(values), computed=reference, tested=False, note=note)
+        yield row(f"{text}: {title}", *mean_and_std(values), computed=reference, tested=False, note=note)
 
 
 def learn_figure7(reading: str, n_events: int, epochs: int, rng: np.random.Generator) -> Learned:
@@ -124,8 +126,3 @@ def learn_figure7(reading: str, n_events: int, epochs: int, rng: np.random.Gener
 def _deviation(ratio: Any, truth: Any) -> Deviation:
     y: Floats = grid()
     return deviation(ratio, truth, y[:, np.newaxis], truth(y), above=ABOVE)
-
-
-def _mean(values: list[float]) -> tuple[float, float | None]:
-    """Return mean and standard deviation."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

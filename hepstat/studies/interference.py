@@ -6,7 +6,8 @@ Samples have weights of 1 and -1. Times ``absolute_yield(which) / n`` they are i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -23,8 +24,42 @@ T = TypeVar("T")
 _CELLS = 20_000  # of the line, for integrals
 
 
+class Interfering(ABC):
+    """A toy of several densities by name, some of them negative in places."""
+
+    @abstractmethod
+    def density(self, which: str, x: Floats) -> Floats:
+        """Return a density at x by name."""
+
+    @abstractmethod
+    def grid(self) -> tuple[Floats, float]:
+        """Return centres (n, d) of equal cells, and their size."""
+
+    def absolute_yield(self, which: str) -> float:
+        """Return the integral of the absolute density."""
+        x, cell = self.grid()
+        return float(np.abs(self.density(which, x)).sum() * cell)
+
+    def signed_densities(self, x: Floats, signal: Sequence[str] = ("signal",)) -> tuple[Floats, Floats]:
+        """Return densities (n, 2) of positive weights and of the sizes of negative ones: background and signal.
+
+        Parameters
+        ----------
+        x : array_like, (n, d)
+        signal : sequence of str, optional
+            Densities that signal consists of, each with events of its own.
+
+        Notes
+        -----
+        As :func:`hepstat.weights.optimal_ratio` takes them.
+        """
+        b, parts = self.density("background", x), [self.density(name, x) for name in signal]
+        positive, negative = (sum(np.maximum(sign * part, 0.0) for part in parts) for sign in (1.0, -1.0))
+        return np.stack([b, positive], axis=1), np.stack([np.zeros_like(b), negative], axis=1)
+
+
 @dataclass(frozen=True)
-class DoubleSlit:
+class DoubleSlit(Interfering):
     """Two amplitudes on the line from -1 to 1: b = exp(-(x / width)^2 / 2) and s = amplitude b exp(i frequency x).
 
     Background is |b|^2, signal what s adds to it, |s|^2 + 2 Re(s b*), which is negative in places; their sum is
@@ -66,11 +101,6 @@ class DoubleSlit:
         x, cell = self.grid()
         return {name: float(self.density(name, x).sum() * cell) for name in ("background", "signal", "total")}
 
-    def absolute_yield(self, which: str) -> float:
-        """Return the integral of the absolute density."""
-        x, cell = self.grid()
-        return float(np.abs(self.density(which, x)).sum() * cell)
-
     def negative_fraction(self) -> float:
         """Return the share of signal events with a weight of -1."""
         return 0.5 * (1.0 - self.yields()["signal"] / self.absolute_yield("signal"))
@@ -94,7 +124,7 @@ class DoubleSlit:
             return np.abs(self.density(which, x)) / bound
 
         x = _accepted(n, lambda k: 2.0 * rng.random((k, 1)) - 1.0, probability, rng)
-        return x, np.where(self.density(which, x) < 0, -1.0, 1.0)
+        return x, _signs(self.density(which, x))
 
 
 @dataclass(frozen=True)
@@ -158,7 +188,7 @@ class CounterTerms:
 
 
 @dataclass(frozen=True)
-class Resonance:
+class Resonance(Interfering):
     """A search: a resonance that interferes with a falling continuum, in mass and the cosine of an angle.
 
     B falls exponentially in the mass m and goes like 1 + c^2 in the cosine c. With u = (m^2 - M^2) / (M width), the
@@ -243,11 +273,6 @@ class Resonance:
         x = np.stack(np.meshgrid(masses, cosines, indexing="ij"), axis=-1).reshape(-1, 2)
         return x, (high - low) * 2.0 / (n_mass * n_angle)
 
-    def absolute_yield(self, which: str) -> float:
-        """Return the integral of the absolute density, expected events."""
-        x, cell = self.grid()
-        return float(np.abs(self.density(which, x)).sum() * cell)
-
     def contents(self, which: str, mass_edges: Floats, cosine_edges: Floats) -> Floats:
         """Return the integrals (n, m) over bins of mass and cosine, by Gauss-Legendre quadrature."""
         edges = np.asarray(mass_edges, dtype=float)
@@ -285,7 +310,7 @@ class Resonance:
             return np.asarray(ratio / bound * 0.5 * (1.0 + x[:, 1] ** 2))
 
         x = _accepted(n, propose, probability, rng)
-        return x, np.where(self.density(which, x) < 0, -1.0, 1.0)
+        return x, _signs(self.density(which, x))
 
 
 def _accepted(
@@ -299,6 +324,11 @@ def _accepted(
         kept.append(x[rng.random(len(x)) < probability(x)][:missing])
         missing -= len(kept[-1])
     return np.concatenate(kept) if kept else propose(0)
+
+
+def _signs(density: Floats) -> Floats:
+    """Return weights (n,) of 1 and -1."""
+    return np.where(density < 0, -1.0, 1.0)
 
 
 def _named(which: str, values: dict[str, T]) -> T:

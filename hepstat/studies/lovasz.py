@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from hepstat import __version__
-from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.learn import (
     CollapseWarning,
@@ -28,9 +27,10 @@ from hepstat.learn import (
 )
 from hepstat.seeds import Key, stream_key, toy_generator
 from hepstat.selection import default_losses, evaluate_cut, threshold_scan, train_weighted
+from hepstat.studies.frame import size_of
 from hepstat.studies.gaussians import MIN_BACKGROUND, MIN_EFFICIENCY, Found, Toy
 from hepstat.studies.lovasz_pictures import draw_all
-from hepstat.studies.results import Results, Row, row
+from hepstat.studies.results import Results, Row, mean_and_std, row
 from hepstat.types import Floats
 
 __all__ = ["reproduce"]
@@ -126,9 +126,7 @@ class Run:
 
 def run(scale: str, seed: int, workers: int = 1, progress: str | None = None) -> Run:
     """Train everything and find the rows, without pictures; arguments as in :func:`reproduce`."""
-    if scale not in SCALES:
-        raise InputError("scale", f"is {scale!r}", "Choose 'quick' or 'full'")
-    size, key, options = SCALES[scale], stream_key(seed, "seed"), {"workers": workers, "progress": progress}
+    size, key, options = size_of(scale, SCALES), stream_key(seed, "seed"), {"workers": workers, "progress": progress}
     jobs = [(toy, name) for toy in TOYS for name in NAMES]
     deep_jobs = [(toy, name) for toy in ("case 1", "four backgrounds") for name in ("BCE, yields", "SoftZ")]
     with warnings.catch_warnings():
@@ -203,14 +201,14 @@ def _published_rows(found: Mapping[tuple[str, str], list[Found]]) -> Iterator[Ro
         angles = [math.radians(entry.angle) for entry in found["case 1", name]]
         peaks = np.array([TOYS["case 1"].peak(angle) for angle in angles])
         computed: Any = {"computed": 3.31} if name == "BCE" else {"tested": False}
-        yield row(f"case 1: peak Z, {name}", *_mean(peaks[:, 0]), published=z, **computed, note=notes[name])
+        yield row(f"case 1: peak Z, {name}", *mean_and_std(peaks[:, 0]), published=z, **computed, note=notes[name])
         entries = [("efficiency at the peak", peaks[:, 1], efficiency)]
         curves = np.array([TOYS["case 1"].at(angle, EFFICIENCIES) for angle in angles])
         for k, (e, published) in enumerate(zip(EFFICIENCIES, CURVES[name], strict=True)):
             entries.append((f"Z at efficiency {e:g}", curves[:, k], published))
         for text, values, published in entries:
             title = f"case 1: {text}, {name}"
-            yield row(title, *_mean(values), published=published, tested=False, note=notes[name])
+            yield row(title, *mean_and_std(values), published=published, tested=False, note=notes[name])
 
 
 def _trained_rows(found: Mapping[tuple[str, str], list[Found]], size: Scale, key: Key) -> Iterator[Row]:
@@ -222,7 +220,7 @@ def _trained_rows(found: Mapping[tuple[str, str], list[Found]], size: Scale, key
         note = f"best linear cut {best[case]:.2f}; efficiency {cuts[:, 0].mean():.2f}"
         if kinds:
             note += "; " + ", ".join(f"{kinds.count(kind)} of {len(kinds)} {kind}" for kind in dict.fromkeys(kinds))
-        yield row(f"{case}: Z, {name}", *_mean(cuts[:, 2]), note=note)
+        yield row(f"{case}: Z, {name}", *mean_and_std(cuts[:, 2]), note=note)
     for case in ("case 1", "case 2"):
         highest = []
         for i, entry in enumerate(found[case, "SoftZ"]):
@@ -231,7 +229,7 @@ def _trained_rows(found: Mapping[tuple[str, str], list[Found]], size: Scale, key
         z, error = (7.3, 0.8) if case == "case 1" else (None, 0.0)
         title = f"{case}: maximum of a scan of test events, SoftZ"
         note = "biased upwards: one event of the large background stands for 6; not to be quoted as significance"
-        yield row(title, *_mean(highest), computed=z, reference_error=error, note=note)
+        yield row(title, *mean_and_std(highest), computed=z, reference_error=error, note=note)
 
 
 def _early_rows(size: Scale, key: Key, workers: int) -> Iterator[Row]:
@@ -275,14 +273,8 @@ def _deep_rows(found: Mapping[tuple[str, str], list[Found]], size: Scale, key: K
             sample = toy.sample(size.events, toy_generator(key, i))
             exact.append(threshold_scan(sample, toy.log_ratio(sample.x), **LIMITS).at(test, ratio).z)
         note = "thresholds chosen on the training events, as for the models"
-        yield row(f"{case}: Z, exact likelihood ratio", *_mean(exact), note=note)
+        yield row(f"{case}: Z, exact likelihood ratio", *mean_and_std(exact), note=note)
         for name in ("BCE, yields", "SoftZ"):
             cuts = [evaluate_cut(test, entry.model(test.x), entry.threshold).z for entry in found[case, name]]
             note = "two hidden layers of 16; cross-entropy by yields learns the likelihood ratio"
-            yield row(f"{case}: Z, {name}, hidden layers", *_mean(cuts), note=note)
-
-
-def _mean(values: Any) -> tuple[float, float | None]:
-    """Return mean and standard deviation."""
-    array = np.asarray(values, dtype=float)
-    return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None
+            yield row(f"{case}: Z, {name}, hidden layers", *mean_and_std(cuts), note=note)

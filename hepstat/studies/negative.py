@@ -7,24 +7,15 @@ search; and a sample with counter-terms. Computed values are of another program.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from hepstat import __version__
-from hepstat.errors import InputError
-from hepstat.execution import progress_bar
 from hepstat.seeds import Key, stream_key, toy_generator
 from hepstat.studies import negative_pictures as pictures
+from hepstat.studies.frame import Run, Study
 from hepstat.studies.negative_digits import digits_rows
 from hepstat.studies.negative_nlo import nlo_rows
 from hepstat.studies.negative_search import search_rows
 from hepstat.studies.negative_slit import slit_rows
-from hepstat.studies.results import Results, Row
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["reproduce"]
 
@@ -63,80 +54,29 @@ SCALES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Rows of results, and pictures by file name."""
-
-    rows: list[Row]
-    pictures: dict[str, Figure]
-
-
-def reproduce(
-    out: str | Path,
-    scale: Literal["quick", "full"] = "quick",
-    seed: int = 1,
-    workers: int = 1,
-    progress: str | None = None,
-) -> Results:
-    """Run the study; write pictures and results.json.
-
-    Parameters
-    ----------
-    out : str or Path
-        Folder, made if need be.
-    scale : {"quick", "full"}, optional
-        A minute or two, or some ten, on two cores.
-    seed : int, optional
-        Of events, trainings and toys.
-    workers : int, optional
-        Threads; the numbers do not depend on it.
-    progress : str, optional
-        Label of a progress bar.
-
-    Returns
-    -------
-    Results
-        Rows and files.
-
-    Raises
-    ------
-    InputError
-        For an unknown scale, a seed or a number of workers out of range, or a folder that cannot be written.
-    """
-    found = run(scale, seed, workers, progress)
-    return Results("negative", scale, seed, __version__, tuple(found.rows)).write(out, found.pictures)
-
-
-def run(scale: str, seed: int, workers: int = 1, progress: str | None = None) -> Run:
-    """Run everything; arguments as in :func:`reproduce`."""
-    if scale not in SCALES:
-        raise InputError("scale", f"is {scale!r}", "Choose 'quick' or 'full'")
-    parts: list[Callable[[Scale, Key, int], Run]] = [_digits, _slit, _counter_terms, _search]
-    size, key, found = SCALES[scale], stream_key(seed, "seed"), Run([], {})
-    with progress_bar(len(parts), progress) as step:
-        for i, part in enumerate(parts):
-            made = part(size, stream_key(toy_generator(key, i)), workers)
-            found.rows.extend(made.rows)
-            found.pictures.update(made.pictures)
-            step(1)
-    return found
-
-
 def _digits(size: Scale, key: Key, workers: int) -> Run:
-    rows, found = digits_rows(size.digits, size.long, size.fractions, key, workers)
+    rows, found = digits_rows(size.digits, size.long, size.fractions, _own(key, 0), workers)
     return Run(rows, pictures.draw_digits(found, size.fractions))
 
 
 def _slit(size: Scale, key: Key, workers: int) -> Run:
-    rows, learned = slit_rows(size.events, size.epochs, size.trainings, key, workers)
+    rows, learned = slit_rows(size.events, size.epochs, size.trainings, _own(key, 1), workers)
     return Run(rows, pictures.draw_slit(learned))
 
 
 def _counter_terms(size: Scale, key: Key, workers: int) -> Run:
-    rows, treated = nlo_rows(size.events, size.epochs, size.trainings, key, workers)
+    rows, treated = nlo_rows(size.events, size.epochs, size.trainings, _own(key, 2), workers)
     return Run(rows, pictures.draw_counter_terms(treated))
 
 
 def _search(size: Scale, key: Key, workers: int) -> Run:
-    rows, fitted = search_rows(size.events, size.epochs, size.toys, key, workers)
+    rows, fitted = search_rows(size.events, size.epochs, size.toys, _own(key, 3), workers)
     return Run(rows, pictures.draw_search(fitted))
+
+
+def _own(key: Key, part: int) -> Key:
+    """Return the key of a part."""
+    return stream_key(toy_generator(key, part))
+
+
+reproduce = Study("negative", SCALES, (_digits, _slit, _counter_terms, _search)).reproduce

@@ -15,7 +15,6 @@ import numpy as np
 from hepstat.execution import map_ordered
 from hepstat.learn import Adam, Cosine, MaximumLikelihoodRatio, Network
 from hepstat.ratio import deviation, learn_ratio
-from hepstat.ratio.bins import effective_size
 from hepstat.seeds import Key, toy_generator
 from hepstat.studies.interference import CounterTerms, DoubleSlit
 from hepstat.studies.results import Row, mean_and_std, row
@@ -24,7 +23,7 @@ from hepstat.weights import (
     Resampled,
     ResamplingClosure,
     cell_resample,
-    compare,
+    compare_resampled,
     diagnose_weights,
     learn_resampler,
     positive_resample,
@@ -49,9 +48,7 @@ class Treated:
     """A sample after one treatment of its negative weights, its histograms, and the ratios learned from it."""
 
     name: str
-    x: Floats
-    weights: Floats
-    original: Floats
+    resampled: Resampled
     closure: ResamplingClosure
     ratios: list[Any]
 
@@ -88,12 +85,11 @@ def nlo_rows(n_events: int, epochs: int, trainings: int, key: Key, workers: int 
     ratios = dict(zip(jobs, map_ordered(one, jobs, workers=workers), strict=True))
     treated = [
         Treated(
-            name, found.take(x), found.weights, w, compare(quantities(x), found, EDGES),
-            [ratios[name, i] for i in range(trainings)],
+            name, found, compare_resampled(quantities(x), found, EDGES), [ratios[name, i] for i in range(trainings)]
         )
         for name, found in resampled.items()
-    ]  # fmt: skip
-    rows = [*_diagnosis(x, w, toy_generator(key, 200)), *_sample_rows(treated, resampled), *_ratio_rows(treated)]
+    ]
+    rows = [*_diagnosis(x, w, toy_generator(key, 200)), *_sample_rows(treated), *_ratio_rows(treated)]
     return rows, treated
 
 
@@ -107,7 +103,7 @@ def _resample(name: str, x: Floats, w: Floats, epochs: int, rng: np.random.Gener
         return cell_resample(x, w)
     if name == "neural":
         options: Any = {"epochs": epochs, "batch_size": 512, "optimiser": Adam(1e-2, schedule=Cosine())}
-        return learn_resampler(x, w, network=NETWORK, rng=rng, **options).resample(x, w, rng)
+        return learn_resampler(x, w, network=NETWORK, rng=rng, **options).resample(x, w, rng=rng)
     kept = np.flatnonzero(w > 0) if name == "drop" else np.arange(w.size)
     new = np.abs(w[kept]) if name == "absolute" else w[kept]
     return Resampled(kept, new, w, name, "")
@@ -135,20 +131,17 @@ def _diagnosis(x: Floats, w: Floats, rng: np.random.Generator) -> Iterator[Row]:
     yield row(name, float(cells.sum()), note=f"of {cells.size}; verdict {found.verdict}")
 
 
-def _sample_rows(treated: Sequence[Treated], resampled: Mapping[str, Resampled]) -> Iterator[Row]:
+def _sample_rows(treated: Sequence[Treated]) -> Iterator[Row]:
     """Yield numbers of the samples after each treatment; those of signed weights are the ones before."""
     for entry in treated:
-        text, message = f"counter-terms, {entry.name}", resampled[entry.name].message
-        total, before = float(entry.weights.sum()), float(entry.original.sum())
-        yield row(f"{text}: events", float(entry.weights.size), note=message)
-        yield row(f"{text}: negative weights", float((entry.weights < 0).sum()))
-        yield row(f"{text}: sum of weights", total, computed=before, tested=False, note="computed is that before")
-        squares, size = float(entry.weights @ entry.weights), effective_size(entry.weights)
-        note = "computed is that before; where weights depend on other events, as in positive and cells, no variance"
-        computed = float(entry.original @ entry.original)
-        yield row(f"{text}: sum of squares", squares, computed=computed, tested=False, note=note)
-        computed = effective_size(entry.original)
-        yield row(f"{text}: effective events", size, computed=computed, tested=False, note=note)
+        text, found = f"counter-terms, {entry.name}", entry.resampled
+        yield row(f"{text}: events", float(found.n_after), note=found.message)
+        yield row(f"{text}: negative weights", float(found.n_negative[1]))
+        note = "computed is that before"
+        yield row(f"{text}: sum of weights", found.sum_after, computed=found.sum_before, tested=False, note=note)
+        note += "; where weights depend on other events, as in positive and cells, no variance"
+        yield row(f"{text}: sum of squares", found.sumw2_after, computed=found.sumw2_before, tested=False, note=note)
+        yield row(f"{text}: effective events", found.size_after, computed=found.size_before, tested=False, note=note)
         if entry.name != "signed weights":
             largest = entry.closure.largest_pull
             worst = max(largest, key=lambda name: abs(largest[name]))

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from hepstat.execution import map_ordered
+from hepstat.infer import t_mu
 from hepstat.learn import Adam, ComplementaryLabel, Cosine, Network, train
+from hepstat.ratio import ClassifierRatio
+from hepstat.ratio.bins import Weighted, quantiles
 from hepstat.seeds import Key, toy_generator
 from hepstat.strength import Model, asimov, fit, upper_limit
 from hepstat.studies.interference import Resonance
@@ -34,7 +38,7 @@ NETWORK = Network(2, (32, 32), "tanh")
 TWO = Network(2, (32, 32), "tanh", n_outputs=2)
 BOUNDS = (-4.0, 4.0)  # of the coupling in fits
 UNBIASED = ("truth", "morphing", "merge", "CCL observable, morphing")
-_EXCLUDED = 3.841458820694124  # of t_mu, at 95%
+_EXCLUDED = chi2.isf(0.05, 1)  # of t_mu, at 95%
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +148,8 @@ def treatments(found: Plane, n_events: int, epochs: int, rng: np.random.Generato
         **options,
     )  # fmt: skip
     data = np.concatenate([m, b]), np.repeat([1.0, 0.0], [len(m), len(b)]), np.concatenate([w_m, w_b])
-    ccl = train(TWO, data, ComplementaryLabel(), **options).model
-    odds = np.exp(np.subtract(*ccl(found.x).T[::-1]))
-    return list(_treated(found, ratio(found.x), odds))
+    ccl = ClassifierRatio(train(TWO, data, ComplementaryLabel(), **options))  # with odds of 1: of intensities
+    return list(_treated(found, ratio(found.x), ccl(found.x)))
 
 
 def _simulated(name: Any, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -169,7 +172,7 @@ def _treated(found: Plane, ratio: Floats, odds: Floats) -> Iterator[Treatment]:
     absolute, floored = absolute_bins(m, nothing), floor_bins(m, nothing, floor=1e-3)
     yield Treatment("absolute", own, Morphing(b, absolute.contents, s), absolute.message)
     yield Treatment("floor", own, Morphing(b, floored.contents, s), floored.message)
-    errors = np.stack([nothing, floored.variances, nothing])
+    errors = np.stack([nothing, (floored.contents - m) ** 2, nothing])
     text = f"{floored.message} These errors count in the fit"
     yield Treatment("floor, with errors", own, Morphing(b, floored.contents, s, covariance=errors), text, COUPLING)
     yield _merged(own, (b, m, s), merge_negative_bins(m, nothing))
@@ -190,15 +193,12 @@ def _merged(bins: Ints, parts: Sequence[Floats], treated: TreatedBins) -> Treatm
 
 def _positive(b: Floats, m: Floats, s: Floats) -> Morphing:
     """Return templates with a learned interference, no larger than is possible."""
-    most = 2.0 * np.sqrt(b * s) * (1.0 - 1e-9)
-    return Morphing(b, np.clip(m, -most, most), s)
+    return Morphing(b, m, s).repaired()[0]
 
 
 def _quantile_bins(values: Floats, weights: Floats) -> Ints:
     """Return bins of equal background in an observable."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    edges = values[order][np.searchsorted(total, np.arange(1, N_BINS) / N_BINS * total[-1])]
+    edges = quantiles(Weighted(values, weights), np.arange(1, N_BINS) / N_BINS)
     return np.searchsorted(edges, values, side="right")
 
 
@@ -216,7 +216,7 @@ def _fitted(treatment: Treatment, thrown: Sequence[Ints]) -> Fitted:
     for i, cells in enumerate(thrown):
         counts = np.bincount(treatment.bins[cells], minlength=n_bins).astype(np.float64)
         best, held = fit(model, counts), fit(model, counts, mu=COUPLING)
-        couplings[i], statistics[i] = best.mu, 2.0 * (held.nll - best.nll)
+        couplings[i], statistics[i] = best.mu, t_mu(held.nll, best.nll)
     limit = upper_limit(model, asimov(model, 0.0), statistic="q_mu").expected[2]
     return Fitted(treatment, couplings, statistics, float(limit))
 

@@ -30,14 +30,14 @@ from hepstat.learn import (
     SquaredError,
     train,
 )
-from hepstat.ratio import deviation, learn_ratio
+from hepstat.ratio import ClassifierRatio, deviation, learn_ratio
 from hepstat.seeds import Key, toy_generator
 from hepstat.studies.interference import DoubleSlit
 from hepstat.studies.results import Row, mean_and_std, row
 from hepstat.types import Floats
 from hepstat.weights import ESTIMATORS, learn_interference, learn_signed_mixture, optimal_ratio, train_candidates
 
-__all__ = ["BIASED", "CONSISTENT", "Learned", "densities", "expected_z", "points", "slit_rows"]
+__all__ = ["BIASED", "CONSISTENT", "Learned", "expected_z", "points", "slit_rows"]
 
 TOY = DoubleSlit()
 N_POINTS, N_BINS, EVENTS = 4001, 20, 2000.0
@@ -83,12 +83,6 @@ def points(n: int = N_POINTS) -> Floats:
     return np.linspace(-1.0, 1.0, n)[:, np.newaxis]
 
 
-def densities(x: Floats) -> tuple[Floats, Floats]:
-    """Return densities (n, 2) of positive weights and of the sizes of negative ones: background and signal."""
-    s, b = TOY.signal(x), TOY.background(x)
-    return np.stack([b, np.maximum(s, 0.0)], axis=1), np.stack([np.zeros_like(b), np.maximum(-s, 0.0)], axis=1)
-
-
 def expected_z(ratio: Floats, n_bins: int = N_BINS) -> float:
     """Return the significance of S + B over B in bins of a ratio (n,) at points of the line.
 
@@ -125,7 +119,8 @@ def slit_rows(
     jobs = [(name, i) for name in names for i in range(trainings)]
     found = dict(zip(jobs, map_ordered(one, jobs, workers=workers), strict=True))
     learned = [
-        Learned(name, optimal_ratio(name, *densities(x)), [found[name, i] for i in range(trainings)]) for name in names
+        Learned(name, optimal_ratio(name, *TOY.signed_densities(x)), [found[name, i] for i in range(trainings)])
+        for name in names
     ]
     return [*_exact_rows(), *_learned_rows(learned), *_stopped_rows(n_events, key)], learned
 
@@ -148,8 +143,7 @@ def _learn(name: str, sample: Sample, epochs: int, rng: np.random.Generator) -> 
     if name == "interference":
         return learn_interference(s, b, network=NETWORK, signal_weights=w, **options)
     if name == "signed mixture":
-        mixture = learn_signed_mixture(s, b, network=NETWORK, signal_weights=w, **options)
-        return lambda x: float(w.sum()) / total * mixture(x)
+        return learn_signed_mixture(s, b, network=NETWORK, signal_weights=w, **options)
     kept = w > 0 if name == "drop" else np.ones(w.size, dtype=np.bool_)
     ratio = learn_ratio(s[kept], b, network=NETWORK, signal_weights=np.abs(w[kept]), **options)
     return lambda x: float(np.abs(w[kept]).sum()) / total * ratio(x)
@@ -160,8 +154,7 @@ def _classified(name: str, sample: Sample, options: dict[str, Any]) -> Ratio:
     if name in ("ccl", "cc", "rc"):
         losses: dict[str, Loss] = {"ccl": ComplementaryLabel(), "cc": CandidateLabels()}
         with_loss = train(TWO, sample.together, losses[name], **options) if name in losses else None
-        model = (with_loss or train_candidates(TWO, sample.together, **options)).model
-        return lambda x: np.exp(np.subtract(*model(x).T[::-1]))
+        return ClassifierRatio(with_loss or train_candidates(TWO, sample.together, **options))
     if name == "brier":  # its slope vanishes where p does, and p does for a rare signal: equal sums, smaller steps
         x, y, w = sample.together
         share = float(w[y == 1].sum() / w[y == 0].sum())
@@ -179,7 +172,7 @@ def _exact_rows() -> Iterator[Row]:
     x, fine = points(), points(100_001)
     note = "exact optimum; edges of bins are quantiles over 4,001 points, with 100,001 it is {:.3f}"
     for name in ("interference", "drop", "ccl", "absolute", "cc", "brier"):
-        z, limit = (expected_z(optimal_ratio(name, *densities(p))) for p in (x, fine))
+        z, limit = (expected_z(optimal_ratio(name, *TOY.signed_densities(p))) for p in (x, fine))
         text = f"double slit: expected Z, {name}"
         yield row(text, z, computed=COMPUTED.get(name), note=note.format(limit))
     cell = 2.0 / 100_000 * EVENTS

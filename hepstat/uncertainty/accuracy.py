@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, open_share, whole_number
+from hepstat.checks import finite_array, open_share, weighted_events, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.record import Record
@@ -26,7 +26,6 @@ __all__ = [
     "functional_value",
     "shown_values",
     "summarise",
-    "weighted_events",
 ]
 
 Functional = Callable[[Any, Any], Any]
@@ -119,7 +118,8 @@ def bootstrap_test_sample(
     InputError
         For unusable events or options; if the statistic of the events is not finite, or that of fewer than two samples.
     """
-    events, w = weighted_events(x, weights)
+    table, w = weighted_events(x, weights, any_sum=True)
+    events = table.ravel() if np.ndim(x) == 1 else table
     if total not in ("poisson", "fixed"):
         raise InputError("total", f"is {total!r}", "Choose 'poisson' or 'fixed'")
     key, n = stream_key(rng), whole_number(n, "n", at_least=2)
@@ -135,15 +135,6 @@ def bootstrap_test_sample(
 
     replicas, n_failed = summarise(np.array(list(map_ordered(one, range(n), workers=workers))), "statistic")
     return Bootstrap(value, replicas, n_failed)
-
-
-def weighted_events(x: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Return events (n,) or (n, d) and weights (n,), checked."""
-    events = finite_array(x, "x", ndim=2 if np.ndim(x) == 2 else 1)
-    w = np.ones(len(events)) if weights is None else finite_array(weights, "weights")
-    if w.size != len(events):
-        raise InputError("weights", f"has {w.size} entries for {len(events)} events", "Pass one for each event")
-    return events, w
 
 
 def functional_value(value: Any, name: str) -> Floats:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, rising_edges, whole_number
+from hepstat.checks import finite_array, rising_edges, weighted_events, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Bools, Floats
-from hepstat.uncertainty.accuracy import Functional, functional_value, shown_values, summarise, weighted_events
+from hepstat.uncertainty.accuracy import Functional, functional_value, shown_values, summarise
 
 __all__ = [
     "FeatureCovariance",
@@ -248,7 +248,7 @@ def propagate(
         If shifts of one direction do not bracket the scores of too many events. The linear covariance is then
         doubtful, and quantiles of scores are not those of shifted events.
     """
-    events, w = weighted_events(finite_array(x, "x", ndim=2), weights)
+    events, w = weighted_events(finite_array(x, "x", ndim=2), weights, any_sum=True)
     if not isinstance(covariance, FeatureCovariance):
         raise InputError("covariance", f"is {covariance!r}", "Pass what feature_covariance returns")
     key, n = stream_key(rng), whole_number(n, "n", at_least=2)

@@ -4,19 +4,19 @@ from hepstat.weights.bins import TreatedBins, absolute_bins, floor_bins, merge_n
 from hepstat.weights.candidates import train_candidates
 from hepstat.weights.cell_resampling import CellResampled, cell_resample
 from hepstat.weights.cells import Cells, grid_cells, numbered_cells, tree_cells
-from hepstat.weights.diagnostics import NegativeDensityWarning, WeightDiagnostics, diagnose_weights
+from hepstat.weights.diagnostics import SampleDiagnostics, WeightDiagnostics, diagnose_weights
 from hepstat.weights.morphing import Morphing
-from hepstat.weights.neural import NeuralResampler, learn_resampler
+from hepstat.weights.neural import NegativeDensityWarning, NeuralResampler, learn_resampler
 from hepstat.weights.optima import ESTIMATORS, Estimator, optimal_ratio, optimum
 from hepstat.weights.positive import positive_resample, unweight
 from hepstat.weights.ratios import (
     InterferenceRatio,
     SignedMixtureRatio,
-    SignedRatio,
+    WeakSignalWarning,
     learn_interference,
     learn_signed_mixture,
 )
-from hepstat.weights.resampled import Resampled, ResamplingClosure, compare
+from hepstat.weights.resampled import Resampled, ResamplingClosure, compare_resampled
 from hepstat.weights.violations import Violations
 
 __all__ = [
@@ -30,14 +30,15 @@ __all__ = [
     "NeuralResampler",
     "Resampled",
     "ResamplingClosure",
+    "SampleDiagnostics",
     "SignedMixtureRatio",
-    "SignedRatio",
     "TreatedBins",
     "Violations",
+    "WeakSignalWarning",
     "WeightDiagnostics",
     "absolute_bins",
     "cell_resample",
-    "compare",
+    "compare_resampled",
     "diagnose_weights",
     "floor_bins",
     "grid_cells",

@@ -38,7 +38,7 @@ def advice(samples: tuple[str, ...], verdicts: tuple[str, ...], negative_weight:
         "precise enough to have shown it. Train with a loss whose best score is that of the net density "
         "(MaximumLikelihoodRatio, LinearRatio, SquaredError, SignedCrossEntropy) under the guard of hepstat.learn.train"
         ", or make weights positive before: cell_resample or positive_resample, or learn_resampler, which keeps the "
-        f"statistical errors too; and check that by compare. {bias}"
+        f"statistical errors too; and check that by compare_resampled. {bias}"
     )
 
 

@@ -14,7 +14,7 @@ from hepstat.histogram import Histogram, Variable
 from hepstat.record import Record
 from hepstat.types import Bools, Floats, Ints
 
-__all__ = ["TreatedBins", "absolute_bins", "floor_bins", "grouping", "merge_negative_bins", "tails"]
+__all__ = ["TreatedBins", "absolute_bins", "floor_bins", "group_starts", "grouping", "merge_negative_bins", "sums_to"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,7 +23,9 @@ class TreatedBins(Record):
 
     Attributes
     ----------
-    contents, variances : ndarray, (k,) or (templates, k)
+    contents : ndarray, (k,) or (templates, k)
+    variances : ndarray, the same shape, or None
+        None where they are not known.
     groups : ndarray of int, (n,)
         Which of the k bins each of the n original ones is in.
     bias : float
@@ -34,7 +36,7 @@ class TreatedBins(Record):
     """
 
     contents: Floats
-    variances: Floats
+    variances: Floats | None
     groups: Ints
     bias: float
     edges: Floats | None
@@ -65,10 +67,11 @@ class TreatedBins(Record):
         Raises
         ------
         InputError
-            If there are no edges, or several templates.
+            If there are no edges or variances, or several templates.
         """
-        if self.edges is None or self.contents.ndim != 1:
-            raise InputError("edges", "are unknown, or there are several templates", "Pass edges of one template")
+        if self.edges is None or self.variances is None or self.contents.ndim != 1:
+            problem = "or variances are unknown, or there are several templates"
+            raise InputError("edges", problem, "Pass edges and variances of one template")
         return Histogram.from_values(Variable(self.edges), values=self.contents, variances=self.variances)
 
     def __str__(self) -> str:
@@ -121,7 +124,7 @@ def merge_negative_bins(
     templates, errors = np.atleast_2d(values), np.atleast_2d(squares)
 
     def positive(stop: int) -> Bools:
-        return np.asarray((tails(templates, stop) > z * np.sqrt(tails(errors, stop))).all(axis=0))
+        return np.asarray((sums_to(stop, templates) > z * np.sqrt(sums_to(stop, errors))).all(axis=0))
 
     groups = grouping(values.shape[-1], positive)
     if groups is None:
@@ -140,7 +143,7 @@ def merge_negative_bins(
         else f"merged into {k}, with the yield unchanged: right, at the price of resolution. Data and all other "
         "templates have to be merged alike (apply)."
     )
-    kept = None if bounds is None else bounds[np.append(np.flatnonzero(np.diff(groups, prepend=-1)), n)]
+    kept = None if bounds is None else bounds[np.append(group_starts(groups), n)]
     return TreatedBins(merged, _sums(squares, groups), groups, 0.0, kept, message)
 
 
@@ -238,7 +241,12 @@ def grouping(n: int, allowed: Callable[[int], Bools]) -> Ints | None:
     return np.repeat(np.arange(sizes.size, dtype=np.int64), sizes)
 
 
-def tails(values: Floats, stop: int) -> Floats:
+def group_starts(groups: Ints) -> Ints:
+    """Return the first bin of each group (k,) from the groups of bins (n,)."""
+    return np.flatnonzero(np.diff(groups, prepend=-1))
+
+
+def sums_to(stop: int, values: Floats) -> Floats:
     """Return the sums of values (..., n) from each start before a stop to there, (..., stop)."""
     return np.asarray(np.cumsum(values[..., :stop][..., ::-1], axis=-1)[..., ::-1])
 
@@ -300,4 +308,4 @@ def _bins(
 
 
 def _sums(values: Floats, groups: Ints) -> Floats:
-    return np.asarray(np.add.reduceat(values, np.flatnonzero(np.diff(groups, prepend=-1)), axis=-1))
+    return np.asarray(np.add.reduceat(values, group_starts(groups), axis=-1))

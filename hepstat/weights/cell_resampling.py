@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, finite_array, whole_number
+from hepstat.checks import finite_array, weighted_events, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import cut
 from hepstat.kernels.cell_resampling import plant_tree, resample_cells
 from hepstat.learn.prepared import at_least_zero, standardisation
 from hepstat.types import Floats, Ints
-from hepstat.weights.resampled import Resampled, features
+from hepstat.weights.resampled import Resampled
 
 __all__ = ["CellResampled", "cell_resample"]
 
@@ -94,8 +94,7 @@ def cell_resample(
 
     Events of a cell are correlated, so the sum of the squares of the new weights is no error of a bin: that before is.
     """
-    events = features(x)
-    w = event_weights(len(events), weights, "weights")
+    events, w = weighted_events(x, weights)
     scaled = _scaled(events, w, scale)
     radius = at_least_zero(max_radius, "max_radius")
     most = len(events) if max_events is None else whole_number(max_events, "max_events", at_least=2)

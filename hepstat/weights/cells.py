@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, rising_edges, whole_number
+from hepstat.checks import features, finite_array, rising_edges, whole_number
 from hepstat.errors import InputError
 from hepstat.histogram import Axis
 from hepstat.types import Bools, Floats, Ints
-from hepstat.weights.resampled import features
 
 __all__ = ["Cells", "cells_of", "grid_cells", "numbered_cells", "tree_cells"]
 
@@ -72,12 +71,12 @@ class Cells:
         np.maximum.at(high, group, self.high)
         return Cells(group[self.number], self.parent, kept, low, high)
 
-    def of_nodes(self, sums: Floats) -> Floats:
-        """Return sums (m,) of all nodes from those of the cells, (c,)."""
+    def of_nodes(self, values: Floats, join: np.ufunc = np.add) -> Floats:
+        """Return sums (m,) of all nodes from those of the cells (c,); with `np.maximum` the largest, or 0."""
         totals = np.zeros(self.parent.size)
-        totals[self.leaf] = sums
+        totals[self.leaf] = values
         for node in range(self.parent.size - 1, 0, -1):
-            totals[self.parent[node]] += totals[node]
+            totals[self.parent[node]] = join(totals[self.parent[node]], totals[node])
         return totals
 
     def merged(self, sums: Floats) -> Ints:

@@ -4,37 +4,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaincc, ndtr, ndtri
 
-from hepstat.checks import event_weights, finite_array, open_share, whole_number
+from hepstat.checks import finite_array, open_share, weighted_events, whole_number
 from hepstat.errors import InputError
+from hepstat.infer import holm
 from hepstat.ratio.bins import effective_size
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
-from hepstat.types import Bools, Floats
+from hepstat.types import Bools, Floats, Ints
 from hepstat.weights.advice import advice
 from hepstat.weights.cells import tree_cells
 from hepstat.weights.local import LocalWeights, neighbour_weights, tree_weights
-from hepstat.weights.resampled import features
 
-__all__ = ["NegativeDensityWarning", "WeightDiagnostics", "diagnose_weights"]
+__all__ = ["SampleDiagnostics", "WeightDiagnostics", "diagnose_weights"]
 
 _FEWEST = 100  # events of a cell, unless asked otherwise
 _TYPICAL = 5.0  # standard errors that the net weight of a typical neighbourhood should be from zero
 _POSITIVE = 2.0  # standard errors above zero at which a cell is known to be positive
 _PRECISE = 0.9  # share of the cells that must be known to be positive
 _COARSEST = 8  # cells at least, if there are enough events
+_ENOUGH = 16  # cells that have to be known to be positive: fewer say nothing about what is between their edges
 
 Verdict = Literal["none", "technical", "physical", "unresolved"]
 
 
-class NegativeDensityWarning(UserWarning):
-    """A density is negative in places, and what was asked for makes something positive of it."""
+@dataclass(frozen=True, eq=False)
+class SampleDiagnostics:
+    """One sample of :class:`WeightDiagnostics`: its numbers and its own cells, by the same names."""
+
+    n_events: int
+    n_negative: int
+    negative_fraction: float
+    negative_fraction_error: float
+    negative_weight: float
+    negative_weight_error: float
+    effective_size: float
+    inflation: float
+    sign_inflation: float
+    verdict: str
+    limit: float
+    resolved: float
+    cell_events: Ints
+    cell_net: Floats
+    cell_error: Floats
+    cell_negative: Floats
+    cell_negative_error: Floats
+    cell_p: Floats
+    cell_significant: Bools
+    cell_low: Floats
+    cell_high: Floats
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +69,7 @@ class WeightDiagnostics(Record):
     ----------
     samples : tuple of str
         "all", and with labels each class: rows of the following arrays (k,).
-    n_events, n_negative : ndarray, (k,)
+    n_events, n_negative : ndarray of int, (k,)
         Events with a weight that is not zero, and those with a negative one.
     negative_fraction, negative_fraction_error : ndarray, (k,)
         Share of the events.
@@ -72,7 +96,7 @@ class WeightDiagnostics(Record):
         How many standard errors below zero the most negative cell has to be.
     resolved : ndarray, (k,)
         Share of the cells known to be positive, more than two standard errors above zero, or negative.
-    cell_sample : ndarray, (c,)
+    cell_sample : ndarray of int, (c,)
         Row of the sample that each cell is of.
     cell_events, cell_net, cell_error : ndarray, (c,)
         Events, sum of weights and its standard error, the root of the sum of squares.
@@ -87,8 +111,8 @@ class WeightDiagnostics(Record):
     """
 
     samples: tuple[str, ...]
-    n_events: Floats
-    n_negative: Floats
+    n_events: Ints
+    n_negative: Ints
     negative_fraction: Floats
     negative_fraction_error: Floats
     negative_weight: Floats
@@ -103,8 +127,8 @@ class WeightDiagnostics(Record):
     level: float
     limits: Floats
     resolved: Floats
-    cell_sample: Floats
-    cell_events: Floats
+    cell_sample: Ints
+    cell_events: Ints
     cell_net: Floats
     cell_error: Floats
     cell_negative: Floats
@@ -114,6 +138,25 @@ class WeightDiagnostics(Record):
     cell_low: Floats
     cell_high: Floats
 
+    def of(self, name: str) -> SampleDiagnostics:
+        """Return one of the samples.
+
+        Raises
+        ------
+        InputError
+            If it is not there.
+        """
+        if name not in self.samples:
+            raise InputError("name", f"is {name!r}", f"Pass one of {', '.join(map(repr, self.samples))}")
+        i = self.samples.index(name)
+        found: dict[str, Any] = {"verdict": self.verdicts[i], "limit": float(self.limits[i])}
+        for field in fields(SampleDiagnostics):
+            if field.name.startswith("cell_"):
+                found[field.name] = getattr(self, field.name)[self.cell_sample == i]
+            elif field.name not in found:
+                found[field.name] = getattr(self, field.name)[i].item()
+        return SampleDiagnostics(**found)
+
     def __str__(self) -> str:
         """Return a table of the samples, the verdict and the recommendation."""
         lines = [
@@ -121,14 +164,15 @@ class WeightDiagnostics(Record):
             f"  {'sample':<12} {'events':>9} {'negative':>16} {'of abs(w)':>16} {'effective':>10} {'inflation':>9}"
             f" {'by signs':>9}  verdict",
         ]
-        for i, name in enumerate(self.samples):
-            share = f"{self.negative_fraction[i]:.4f} +- {self.negative_fraction_error[i]:.4f}"
-            weight = f"{self.negative_weight[i]:.4f} +- {self.negative_weight_error[i]:.4f}"
+        for name in self.samples:
+            one = self.of(name)
+            share = f"{one.negative_fraction:.4f} +- {one.negative_fraction_error:.4f}"
+            weight = f"{one.negative_weight:.4f} +- {one.negative_weight_error:.4f}"
             lines.append(
-                f"  {name:<12} {self.n_events[i]:9.0f} {share:>16} {weight:>16} {self.effective_size[i]:10.6g}"
-                f" {self.inflation[i]:9.3f} {self.sign_inflation[i]:9.3f}  {self.verdicts[i]}"
+                f"  {name:<12} {one.n_events:9d} {share:>16} {weight:>16} {one.effective_size:10.6g}"
+                f" {one.inflation:9.3f} {one.sign_inflation:9.3f}  {one.verdict}"
             )
-        lines += [self._shown_cells(i) for i in range(len(self.samples))]
+        lines += [f"  {name}: {self._shown_cells(self.of(name))}" for name in self.samples]
         return "\n".join([*lines, self.recommendation])
 
     def __repr__(self) -> str:
@@ -139,20 +183,17 @@ class WeightDiagnostics(Record):
         )
         return f"WeightDiagnostics({self.verdict}; {shown})"
 
-    def _shown_cells(self, i: int) -> str:
+    def _shown_cells(self, one: SampleDiagnostics) -> str:
         """Return a line about the cells of a sample."""
-        own = self.cell_sample == i
-        if not own.any():
-            return f"  {self.samples[i]}: no negative weights, no cells"
-        pulls = self.cell_net[own] / self.cell_error[own]
+        if not one.cell_net.size:
+            return "no negative weights, no cells"
+        lowest, n_significant = float((one.cell_net / one.cell_error).min()), int(one.cell_significant.sum())
         kind = "cells" if self.method == "tree" else "neighbourhoods"
-        unseen = ", which large weights seen nearby might cancel" if pulls.min() < -self.limits[i] else ""
+        unseen = ", which large weights seen nearby might cancel" if lowest < -one.limit and not n_significant else ""
         return (
-            f"  {self.samples[i]}: {int(own.sum())} {kind} of about {np.median(self.cell_events[own]):.0f} events;"
-            f" {int(self.cell_significant[own].sum())} are negative at level {self.level:g}, the lowest is"
-            f" {pulls.min():+.1f} standard errors from zero ({-self.limits[i]:.1f} needed)"
-            f"{unseen if not self.cell_significant[own].any() else ''};"
-            f" the sign of {self.resolved[i]:.1%} is known"
+            f"{one.cell_net.size} {kind} of about {np.median(one.cell_events):.0f} events; {n_significant} are negative"
+            f" at level {self.level:g}, the lowest is {lowest:+.1f} standard errors from zero ({-one.limit:.1f} needed)"
+            f"{unseen}; the sign of {one.resolved:.1%} is known"
         )
 
 
@@ -161,10 +202,10 @@ def diagnose_weights(
     weights: ArrayLike,
     y: ArrayLike | None = None,
     *,
-    cells: Literal["tree", "neighbours"] = "tree",
+    method: Literal["tree", "neighbours"] = "tree",
     min_events: int | None = None,
     level: float = 0.05,
-    most: int = 2000,
+    n_places: int = 2000,
     rng: Rng = 0,
 ) -> WeightDiagnostics:
     """Say what the negative weights of a sample are: technical, which only cancel, or physical, a negative density.
@@ -177,7 +218,7 @@ def diagnose_weights(
         Of any sign. With labels, in units that classes share, such as expected events: "all" is their sum.
     y : array_like, (n,), optional
         Labels of classes, which are looked at one by one too.
-    cells : {"tree", "neighbours"}, optional
+    method : {"tree", "neighbours"}, optional
         Cells of a tree of medians (:func:`tree_cells`), or the nearest neighbours of some events, with each feature
         over its standard deviation.
     min_events : int, optional
@@ -186,7 +227,7 @@ def diagnose_weights(
         standard errors.
     level : float, optional
         Probability that the most negative of many cells is taken for a negative density although there is none.
-    most : int, optional
+    n_places : int, optional
         Of how many events, at most, neighbourhoods are looked at.
     rng : int, SeedSequence or Generator, optional
         Which events those are.
@@ -199,26 +240,28 @@ def diagnose_weights(
     Raises
     ------
     InputError
-        For entries that are not finite, weights that do not add up to a positive number, of all events or of a class,
-        or fewer than two events.
+        For entries that are not finite, weights that do not add up to a positive number, or fewer than two events.
 
     Notes
     -----
     In a cell that was not chosen by its weights sum w has the variance sum w^2, so where the density is zero
     sum w / sqrt(sum w^2) is about standard normal. With few effective events it is narrower: it cannot be below
-    minus the root of their number. What Gauss misses are rare large weights that are not in the cell by chance. The
-    probability for that is exp(-abs(sum w) / m) if events of weight m cancel the rest, so p-values are not below it
-    with m the largest positive weight of the cells nearby. Cells are then tested together, by Holm's correction, with
-    the level divided by the number of sizes of cells. Shown are the smallest cells of which some are negative, or else
-    the smallest that are precise.
+    minus the root of their number. What Gauss misses are rare large weights of which too few are in the cell by chance:
+    p-values are not below the probability of at most P/m of them where N/m cancel the rest, with P and N the sums of
+    positive and negative weights of the cell and m the largest weight of those nearby. Cells are tested together, by
+    Holm's correction, with the level divided by the number of sizes of cells. Shown are the smallest cells of which
+    some are negative, or else the smallest, 16 at least, that are precise: "technical" is said down to cells of this
+    size, and a negative density in a part of one, whose sum is positive, cannot be seen.
 
-    A negative density in a part of a cell, whose sum is positive, cannot be seen.
+    Events are to be independent: combine those that are generated as a pair of opposite weights.
     """
-    if cells not in ("tree", "neighbours"):
-        raise InputError("cells", f"is {cells!r}", "Choose 'tree' or 'neighbours'")
-    events, level, most = features(x), open_share(level, "level"), whole_number(most, "most", at_least=1)
+    if method not in ("tree", "neighbours"):
+        raise InputError("method", f"is {method!r}", "Choose 'tree' or 'neighbours'")
+    level, places = open_share(level, "level"), whole_number(n_places, "n_places", at_least=1)
     least = None if min_events is None else whole_number(min_events, "min_events", at_least=2)
-    samples = _samples(events, event_weights(len(events), weights, "weights"), y)
+    events, w_all = weighted_events(x, weights)
+    unit = float(np.abs(w_all).max())  # squares of very large or small weights do not fit a number
+    samples = _samples(events, w_all / unit, y)
     key = stream_key(rng)
     rows = []
     for i, (name, (part, w)) in enumerate(samples.items()):
@@ -226,11 +269,12 @@ def diagnose_weights(
             raise InputError("x", f"has {w.size} event of {name} with a weight", "Pass two events at least")
         numbers = _numbers(w)
         found: list[LocalWeights] = []
-        if numbers["n_negative"] > 0 and cells == "tree":
+        if numbers["n_negative"] > 0 and method == "tree":
             found = _trees(part, w, least)
         elif numbers["n_negative"] > 0:
-            k = _size(numbers["inflation"], w.size) if least is None else min(least, w.size)
-            found = [neighbour_weights(part, w, k, most, toy_generator(key, i))]
+            fewest = max(_FEWEST, math.ceil(min(_TYPICAL**2 * numbers["inflation"], w.size)))
+            k = _size(fewest, w.size) if least is None else min(least, w.size)
+            found = [neighbour_weights(part, w, k, places, toy_generator(key, i))]
         rows.append(_judged(numbers, found, level))
     verdicts = tuple(row.verdict for row in rows)
     verdict = next(v for v in ("physical", "unresolved", "technical", "none") if v in verdicts)
@@ -241,11 +285,11 @@ def diagnose_weights(
         verdicts=verdicts,
         verdict=verdict,
         recommendation=advice(tuple(samples), verdicts, tables["negative_weight"]),
-        method=cells,
+        method=method,
         level=level,
         limits=np.array([row.limit for row in rows]),
         resolved=np.array([row.resolved for row in rows]),
-        **_cell_tables(rows, events.shape[1]),
+        **_cell_tables(rows, events.shape[1], unit),
     )
 
 
@@ -271,9 +315,6 @@ def _samples(x: Floats, w: Floats, y: ArrayLike | None) -> dict[str, tuple[Float
         raise InputError("y", f"has {labels.size} labels for {w.size} events", "Pass one label for each event")
     for label in np.unique(labels):
         own = labels == label
-        total = float(w[own].sum())
-        if not total > 0:
-            raise InputError("weights", f"of class {label:g} add up to {total:g}", "Pass classes with sums above zero")
         own &= w != 0
         samples[f"class {label:g}"] = (x[own], w[own])
     return samples
@@ -287,15 +328,15 @@ def _numbers(w: Floats) -> dict[str, float]:
     plus2, minus2 = float((w[~negative] ** 2).sum()), float((w[negative] ** 2).sum())
     size = effective_size(w)
     return {
-        "n_events": float(n),
-        "n_negative": float(negative.sum()),
+        "n_events": n,
+        "n_negative": int(negative.sum()),
         "negative_fraction": share,
         "negative_fraction_error": math.sqrt(share * (1.0 - share) / n),
         "negative_weight": minus / (plus + minus),
         "negative_weight_error": math.sqrt(plus**2 * minus2 + minus**2 * plus2) / (plus + minus) ** 2,
         "effective_size": size,
-        "inflation": n / size,
-        "sign_inflation": ((plus + minus) / (plus - minus)) ** 2,
+        "inflation": n / size if size > 0 else math.inf,
+        "sign_inflation": ((plus + minus) / (plus - minus)) ** 2 if plus > minus else math.inf,
     }
 
 
@@ -303,16 +344,16 @@ def _trees(x: Floats, w: Floats, least: int | None) -> list[LocalWeights]:
     """Return cells of a tree with so many events; or with few, and with twice as many, and so on."""
     if least is not None:
         return [tree_weights(tree_cells(x, min(least, w.size)), w)]
-    finest = tree_cells(x, max(min(_FEWEST, w.size // _COARSEST), min(w.size, 2)))
+    finest = tree_cells(x, _size(_FEWEST, w.size))
     deepest = int(finest.depths().max())
     return [
         tree_weights(finest.coarser(d), w) for d in range(deepest, min(deepest, _COARSEST.bit_length() - 1) - 1, -1)
     ]
 
 
-def _size(inflation: float, n: int) -> int:
-    """Return how many neighbours there are by default."""
-    return max(min(max(_FEWEST, math.ceil(_TYPICAL**2 * inflation)), n // _COARSEST), min(n, 2))
+def _size(fewest: int, n: int) -> int:
+    """Return how many events a cell of n has by default: so many, if that leaves enough cells."""
+    return max(min(fewest, n // _COARSEST), min(n, 2))
 
 
 def _judged(numbers: dict[str, float], found: list[LocalWeights], level: float) -> _Row:
@@ -325,26 +366,18 @@ def _judged(numbers: dict[str, float], found: list[LocalWeights], level: float) 
 def _judged_cells(numbers: dict[str, float], found: LocalWeights, level: float) -> _Row:
     """Return what cells say, with a probability of `level` to find one negative by chance."""
     pulls = found.net / found.error
-    missed = np.divide(found.net, found.nearby, out=np.full(pulls.size, -np.inf), where=found.nearby > 0)
-    p = np.maximum(ndtr(pulls), np.exp(np.minimum(missed, 0.0)))
-    significant = _holm(p, level)
+    heavy = np.where(found.nearby > 0, found.nearby, 1.0)
+    missed = gammaincc(found.positive / heavy + 1.0, (found.positive - found.net) / heavy)
+    p = np.where(pulls < 0, np.maximum(ndtr(pulls), missed), ndtr(pulls))
+    significant = holm(p, level)
     resolved = float((significant | (pulls > _POSITIVE)).mean())
-    verdict: Verdict = "physical" if significant.any() else "technical" if resolved >= _PRECISE else "unresolved"
+    seen = resolved >= _PRECISE and numbers["n_events"] >= _ENOUGH * np.median(found.events)
+    verdict: Verdict = "physical" if significant.any() else "technical" if seen else "unresolved"
     return _Row(numbers, verdict, -float(ndtri(level / p.size)), resolved, p, significant, found)
 
 
-def _holm(p: Floats, level: float) -> Bools:
-    """Return which of the hypotheses are rejected by Holm's procedure."""
-    order = np.argsort(p, kind="stable")
-    passed = p[order] <= level / np.arange(p.size, 0, -1)
-    first = p.size if passed.all() else int(np.argmin(passed))
-    rejected = np.zeros(p.size, dtype=np.bool_)
-    rejected[order[:first]] = True
-    return rejected
-
-
-def _cell_tables(rows: list[_Row], d: int) -> dict[str, Any]:
-    """Return the cells of all samples one after the other."""
+def _cell_tables(rows: list[_Row], d: int, unit: float) -> dict[str, Any]:
+    """Return the cells of all samples one after the other, with weights in this unit."""
     parts = [(i, row, row.found) for i, row in enumerate(rows) if row.found is not None]
 
     def joined(arrays: Sequence[Floats | Bools]) -> Floats:
@@ -354,10 +387,10 @@ def _cell_tables(rows: list[_Row], d: int) -> dict[str, Any]:
     share = negative / events
     boxes = [np.concatenate([np.empty((0, d)), *[getattr(f, name) for _, _, f in parts]]) for name in ("low", "high")]
     return {
-        "cell_sample": joined([np.full(found.net.size, float(i)) for i, _, found in parts]),
-        "cell_events": events,
-        "cell_net": joined([found.net for _, _, found in parts]),
-        "cell_error": joined([found.error for _, _, found in parts]),
+        "cell_sample": joined([np.full(found.net.size, float(i)) for i, _, found in parts]).astype(np.int64),
+        "cell_events": events.astype(np.int64),
+        "cell_net": unit * joined([found.net for _, _, found in parts]),
+        "cell_error": unit * joined([found.error for _, _, found in parts]),
         "cell_negative": share,
         "cell_negative_error": np.sqrt(share * (1.0 - share) / events),
         "cell_p": joined([row.p for _, row, _ in parts]),

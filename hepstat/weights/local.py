@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from hepstat.learn.prepared import standardisation
 from hepstat.types import Floats
 from hepstat.weights.cells import Cells
 
@@ -26,8 +27,10 @@ class LocalWeights(NamedTuple):
         Events, sum of weights, and the root of the sum of squares.
     negative : ndarray, (c,)
         Events with negative weights.
+    positive : ndarray, (c,)
+        Sum of the positive weights.
     nearby : ndarray, (c,)
-        Largest weight here and in cells nearby, at least 0.
+        Largest weight here and in cells nearby; that of the sample where there is no positive one.
     low, high : ndarray, (c, d)
         Limits.
     """
@@ -36,6 +39,7 @@ class LocalWeights(NamedTuple):
     net: Floats
     error: Floats
     negative: Floats
+    positive: Floats
     nearby: Floats
     low: Floats
     high: Floats
@@ -43,42 +47,43 @@ class LocalWeights(NamedTuple):
 
 def tree_weights(cells: Cells, w: Floats) -> LocalWeights:
     """Return cells of a tree."""
-    largest = np.zeros(cells.parent.size)
-    np.maximum.at(largest, cells.leaf[cells.number], w)
-    for node in range(largest.size - 1, 0, -1):
-        largest[cells.parent[node]] = max(largest[cells.parent[node]], largest[node])
+    largest = np.zeros(len(cells))
+    np.maximum.at(largest, cells.number, w)
     near = cells.leaf
     for _ in range(round(math.log2(_NEARBY))):
         near = np.maximum(cells.parent[near], 0)
+    nearby = cells.of_nodes(largest, np.maximum)[near]
     return LocalWeights(
         events=cells.sums(np.ones(w.size)),
         net=cells.sums(w),
         error=np.sqrt(cells.sums(w**2)),
         negative=cells.sums((w < 0).astype(np.float64)),
-        nearby=largest[near],
+        positive=cells.sums(np.maximum(w, 0.0)),
+        nearby=np.where(nearby > 0, nearby, w.max()),
         low=cells.low,
         high=cells.high,
     )
 
 
-def neighbour_weights(x: Floats, w: Floats, k: int, most: int, generator: np.random.Generator) -> LocalWeights:
+def neighbour_weights(x: Floats, w: Floats, k: int, n_places: int, generator: np.random.Generator) -> LocalWeights:
     """Return neighbourhoods of k events around some of them."""
-    mean = np.average(x, axis=0, weights=np.abs(w))
-    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=np.abs(w)))
-    scaled = (x - mean) / np.where(scale > 0, scale, 1.0)
-    centres = np.sort(generator.permutation(w.size)[:most])
+    mean, scale = standardisation(x, w)
+    scaled = (x - mean) / scale
+    centres = np.sort(generator.permutation(w.size)[:n_places])
     wide = min(_NEARBY * k, w.size)
     columns: list[list[Floats]] = [[] for _ in LocalWeights._fields]
-    tree = cKDTree(scaled)
+    mixed = generator.permutation(w.size)  # of events at one distance the tree takes those that come first
+    tree = cKDTree(scaled[mixed])
     for block in np.array_split(centres, max(1, centres.size * wide // _BLOCK)):
-        near = tree.query(scaled[block], wide)[1].reshape(block.size, wide)
-        own = near[:, :k]
+        near = mixed[tree.query(scaled[block], wide)[1].reshape(block.size, wide)]
+        own, nearby = near[:, :k], w[near].max(axis=1)
         parts = (
             np.full(block.size, float(k)),
             w[own].sum(axis=1),
             np.sqrt((w[own] ** 2).sum(axis=1)),
             (w[own] < 0).sum(axis=1).astype(np.float64),
-            np.maximum(w[near].max(axis=1), 0.0),
+            np.maximum(w[own], 0.0).sum(axis=1),
+            np.where(nearby > 0, nearby, w.max()),
             x[own].min(axis=1),
             x[own].max(axis=1),
         )

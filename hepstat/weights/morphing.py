@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array, finite_number
+from hepstat.checks import features, finite_array, finite_number
 from hepstat.errors import InputError
 from hepstat.histogram import Axis, Histogram, Variable
 from hepstat.record import Record
@@ -18,9 +18,8 @@ from hepstat.strength import Binned, Component, Effect, Model, Nuisance
 from hepstat.strength.effects import EffectLike
 from hepstat.strength.parabola import is_positive
 from hepstat.types import Floats
-from hepstat.weights.bins import TreatedBins, grouping, tails
-from hepstat.weights.diagnostics import NegativeDensityWarning
-from hepstat.weights.resampled import Edges, features
+from hepstat.weights.bins import TreatedBins, group_starts, grouping, sums_to
+from hepstat.weights.resampled import Edges
 from hepstat.weights.violations import Violations, violations_of
 
 __all__ = ["Morphing"]
@@ -40,11 +39,12 @@ class Morphing(Record):
 
     Parameters
     ----------
-    background, interference, signal : array_like, (bins,)
-        Templates at g = 1.
+    background, interference, signal : array_like, (bins,), or Histogram
+        Templates at g = 1. Histograms, all three or none, may have any number of axes, the last running fastest; their
+        flow has no part.
     covariance : array_like, (3, bins) or (bins, 3, 3), optional
-        Variances of the three, from events of their own, so that their correlations are zero; or covariances, for
-        events with a weight for each of them, as :meth:`from_events` computes.
+        Variances of the three, from events of their own, so that their correlations are zero, by default those of
+        histograms; or covariances, for events with a weight for each of them, as :meth:`from_events` computes.
 
     Raises
     ------
@@ -76,10 +76,15 @@ class Morphing(Record):
     covariance: Floats | None = None
 
     def __post_init__(self) -> None:
+        given: dict[str, Any] = {name: getattr(self, name) for name in TEMPLATES}
+        if any(isinstance(each, Histogram) for each in given.values()):
+            given, variances = _filled(given)
+            if self.covariance is None:
+                object.__setattr__(self, "covariance", variances)
         for name in TEMPLATES:
-            contents = finite_array(getattr(self, name), name)
-            if contents.size != np.size(self.background):
-                problem = f"has {contents.size} bins for {np.size(self.background)} of the background"
+            contents = finite_array(given[name], name)
+            if contents.size != np.size(given["background"]):
+                problem = f"has {contents.size} bins for {np.size(given['background'])} of the background"
                 raise InputError(name, problem, "Pass templates in the same bins")
             object.__setattr__(self, name, contents)
         if self.covariance is not None:
@@ -101,7 +106,7 @@ class Morphing(Record):
         x : array_like, (n,) or (n, d)
             What is binned.
         weights_background, weights_interference, weights_signal : array_like, (n,)
-            Of any sign, at g = 1; 0 in templates that an event does not belong to, as where each has a sample.
+            Of any sign, at g = 1. Where each template has a sample of its own, pass histograms of these to the class.
         edges : array_like, (k + 1,), or Axis, or sequence of d of those
             For several columns of x bins are cells, the last column running fastest. Events outside are left out.
 
@@ -122,8 +127,10 @@ class Morphing(Record):
             return Histogram(*axes).fill(*columns, weights=w).values().ravel()
 
         templates = [filled(w) for w in weights]
-        covariance = [[filled(u * v) for v in weights] for u in weights]
-        return cls(*templates, covariance=np.moveaxis(np.array(covariance), 2, 0))
+        covariance = np.empty((templates[0].size, 3, 3))
+        for i, j in combinations_with_replacement(range(3), 2):
+            covariance[:, i, j] = covariance[:, j, i] = filled(weights[i] * weights[j])
+        return cls(*templates, covariance=covariance)
 
     @classmethod
     def from_couplings(cls, couplings: ArrayLike, templates: ArrayLike, variances: ArrayLike | None = None) -> Morphing:
@@ -199,34 +206,34 @@ class Morphing(Record):
         """Return the bins in which abs(SB) > 2 sqrt(S B), beyond rounding, or B or S is negative."""
         return violations_of(self._templates, self.covariance)
 
-    def repaired(self) -> Morphing:
-        """Return positive templates: interference clipped to 2 sqrt(S B), and S and B to zero.
+    def repaired(self) -> tuple[Morphing, str]:
+        """Return positive templates, interference clipped to 2 sqrt(S B), and S and B to zero; and how much that was.
 
         Merging bins (:meth:`merged`) changes no yield; this does. Interference moves to the nearest value that is
         positive for all couplings with S and B as they are.
 
-        Warns
-        -----
-        NegativeDensityWarning
-            With the number of bins, and the largest change in standard errors; above 2 or 3 something is wrong with
-            the templates.
+        Returns
+        -------
+        Morphing
+        str
+            The number of bins, and the largest change in standard errors; above 2 or 3 something is wrong with the
+            templates.
         """
         bins = self.violations().bins
         if not bins.size:
-            return self
+            return self, "No bin is negative for any coupling; nothing was changed."
         b, s = np.maximum(self.background, 0.0), np.maximum(self.signal, 0.0)
         most = 2.0 * np.sqrt(s * b) * _INSIDE
         new = self.interference.copy()
         new[bins] = np.clip(new, -most, most)[bins]
         shifts = np.abs(np.stack([b - self.background, new - self.interference, s - self.signal]))
-        text = f"templates of {bins.size} of {self.n_bins} bins were negative for some coupling, and were changed: "
-        text += f"{shifts.sum():.4g} events in all"
+        message = f"{bins.size} of {self.n_bins} bins were negative for some coupling, and were changed: "
+        message += f"{shifts.sum():.4g} events in all"
         if self.covariance is not None:
             errors = self.errors
             pulls = np.divide(shifts, errors, out=np.where(shifts > 0, np.inf, 0.0), where=errors > 0)
-            text += f", one by {pulls.max():.2g} of its errors"
-        warnings.warn(text, NegativeDensityWarning, stacklevel=2)
-        return Morphing(b, new, s, covariance=self.covariance)
+            message += f", one template by {pulls.max():.2g} of its errors"
+        return Morphing(b, new, s, covariance=self.covariance), f"{message}."
 
     def merged(self) -> tuple[Morphing, TreatedBins]:
         """Return neighbouring bins merged until none is negative for any coupling, as many as possible, and the bins.
@@ -242,19 +249,19 @@ class Morphing(Record):
         InputError
             If the sum of all bins is negative for some coupling.
         """
-        groups = grouping(self.n_bins, lambda stop: is_positive(*(tails(part, stop) for part in self._templates)))
+        groups = grouping(self.n_bins, lambda stop: is_positive(*sums_to(stop, self._templates)))
         if groups is None:
             raise InputError(
                 "interference", "is too large in the sum of all bins", "Look at the yields of the templates"
             )
-        first = np.flatnonzero(np.diff(groups, prepend=-1))
+        first = group_starts(groups)
         covariance = None if self.covariance is None else np.add.reduceat(self.covariance, first, axis=0)
         made = Morphing(*np.add.reduceat(self._templates, first, axis=1), covariance=covariance)
-        errors = np.full(made.n_bins, np.nan) if covariance is None else covariance[:, 0, 0]
+        variances = None if covariance is None else covariance[:, 0, 0]
         message = f"{self.n_bins} bins were merged into {made.n_bins}, which are negative for no coupling."
         if made.n_bins == self.n_bins:
             message = "No bin is negative for any coupling; nothing was merged."
-        return made, TreatedBins(made.background, errors, groups, 0.0, None, message)
+        return made, TreatedBins(made.background, variances, groups, 0.0, None, message)
 
     def components(self, effects: Mapping[str, Mapping[str, EffectLike]] | None = None) -> tuple[Component, ...]:
         """Return the templates as components of a :class:`hepstat.strength.Binned` channel; arguments as in `model`."""
@@ -356,6 +363,20 @@ def _powers(g: Floats) -> Floats:
 
 def _couplings(g: ArrayLike) -> Floats:
     return finite_array(g, "g") if np.ndim(g) else np.array(finite_number(g, "g"))
+
+
+def _filled(given: Mapping[str, Any]) -> tuple[dict[str, Floats], Floats]:
+    """Return contents of three histograms with the same bins, and their variances (3, bins)."""
+    edges = None
+    for name, each in given.items():
+        if not isinstance(each, Histogram):
+            remedy = "Pass histograms for all three templates, or for none"
+            raise InputError(name, f"is {type(each).__name__}, others are histograms", remedy)
+        own = [axis.edges.tolist() for axis in each.axes]
+        if own != (edges := edges or own):
+            raise InputError(name, "has other edges than the background", "Pass templates in the same bins")
+    contents = {name: each.values().ravel() for name, each in given.items()}
+    return contents, np.array([each.variances().ravel() for each in given.values()])
 
 
 def _checked_covariance(given: ArrayLike, bins: int) -> Floats:

@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights
+from hepstat.checks import features, weighted_events
 from hepstat.errors import InputError
 from hepstat.learn import MaximumLikelihoodRatio, Model, Network
 from hepstat.ratio import Ratio, learn_ratio
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
-from hepstat.weights.diagnostics import NegativeDensityWarning, diagnose_weights
-from hepstat.weights.resampled import Resampled, features
+from hepstat.weights.diagnostics import diagnose_weights
+from hepstat.weights.resampled import Resampled
 
-__all__ = ["NeuralResampler", "learn_resampler"]
+__all__ = ["NegativeDensityWarning", "NeuralResampler", "learn_resampler"]
+
+
+class NegativeDensityWarning(UserWarning):
+    """A density is negative in places, and what was asked for makes something positive of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,24 +33,24 @@ class NeuralResampler:
     ----------
     mean_ratio, square_ratio : Ratio
         <w>(x) and <w^2>(x), but for a factor.
-    mean_weight, mean_square : float
+    mean_factor, square_factor : float
         What these ratios are multiplied with: the means of w and w^2 of all events, over those of the ratios.
     """
 
     mean_ratio: Ratio
     square_ratio: Ratio
-    mean_weight: float
-    mean_square: float
+    mean_factor: float
+    square_factor: float
 
     def mean(self, x: ArrayLike) -> Floats:
         """Return <w>(x) of events (n,)."""
-        return self.mean_weight * self.mean_ratio(features(x))
+        return self.mean_factor * self.mean_ratio(features(x))
 
     def square(self, x: ArrayLike) -> Floats:
         """Return <w^2>(x) of events (n,)."""
-        return self.mean_square * self.square_ratio(features(x))
+        return self.square_factor * self.square_ratio(features(x))
 
-    def resample(self, x: ArrayLike, weights: ArrayLike, rng: Rng) -> Resampled:
+    def resample(self, x: ArrayLike, weights: ArrayLike, *, rng: Rng) -> Resampled:
         """Keep events with probability <w>^2 / <w^2>, and give them the weight <w^2> / <w>.
 
         Parameters
@@ -69,8 +73,7 @@ class NeuralResampler:
         InputError
             For entries that are not finite, or if no event is kept.
         """
-        events = features(x)
-        w = event_weights(len(events), weights, "weights")
+        events, w = weighted_events(x, weights)
         mean, square = self.mean(events), self.square(events)
         fraction = np.divide(mean**2, square, out=np.full(w.size, np.inf), where=square > 0)
         keep = np.minimum(fraction, 1.0)
@@ -136,8 +139,7 @@ def learn_resampler(
     same statistical power. Weights cancel on average only, so take large batches and a learning rate that falls, such
     as ``Adam(3e-3, schedule=Cosine())``.
     """
-    events = features(x)
-    w = event_weights(len(events), weights, "weights")
+    events, w = weighted_events(x, weights)
     if check and (diagnosis := diagnose_weights(events, w)).verdict == "physical":
         worst = float((diagnosis.cell_net / diagnosis.cell_error).min())
         problem = f"{int(diagnosis.cell_significant.sum())} of {diagnosis.cell_net.size} cells are negative, down to"

@@ -77,7 +77,8 @@ def optimum(estimator: str, positive: ArrayLike, negative: ArrayLike) -> Floats:
       q+_j + sum_{k != j} q-_k / (k - 1).
     - cc, candidate labels: sum_j q+_j l_j - q-_j log(1 - p_j), which is convex, so q+_j / p_j - q-_j / (1 - p_j) = m
       for all j. The root in [0, 1] of m p^2 - (m + q+ + q-) p + q+ = 0 falls as m rises; m is found by bisection
-      between -sum q- / (k - 1) and sum q+, where the roots add up to at least and at most one. As
+      between -sum q- / (k - 1) and sum q+, where the roots add up to at least and at most one. Classes without any
+      density share what the others leave at m = 0, if they leave something. As
       m = sum q+ + sum q- - sum_k q-_k / (1 - p_k), this is p_j ~ q+_j + sum_{k != j} q-_k p_j / (1 - p_k).
     - rc, confidences that are refreshed until they are their own result: with confidences c_kj that an event of class k
       is of class j, sum_j [q+_j + sum_{k != j} q-_k c_kj] l_j is least for p in proportion to the bracket, and
@@ -148,13 +149,18 @@ def _complementary(p: Floats, n: Floats) -> Floats:
 
 
 def _candidates(p: Floats, n: Floats) -> Floats:
-    """Solve for the multiplier by bisection."""
-    low, high = -n.sum(axis=1, keepdims=True) / (p.shape[1] - 1), p.sum(axis=1, keepdims=True)
+    """Solve for the multiplier by bisection; classes without any density take what the others leave, if they do."""
+    empty = (p == 0.0) & (n == 0.0)
+    none = ~empty.any(axis=1, keepdims=True)
+    low = np.where(none, -n.sum(axis=1, keepdims=True) / (p.shape[1] - 1), 0.0)
+    high = p.sum(axis=1, keepdims=True)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         above = _candidate_roots(p, n, middle).sum(axis=1, keepdims=True) >= 1.0
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return _shares(_candidate_roots(p, n, low))
+    roots = _candidate_roots(p, n, low)
+    left = np.maximum(1.0 - roots.sum(axis=1, keepdims=True), 0.0)
+    return _shares(np.where(empty, left / np.maximum(empty.sum(axis=1, keepdims=True), 1), roots))
 
 
 def _candidate_roots(p: Floats, n: Floats, m: Floats) -> Floats:
@@ -162,7 +168,7 @@ def _candidate_roots(p: Floats, n: Floats, m: Floats) -> Floats:
     middle = m + p + n
     root = np.sqrt((m + n - p) ** 2 + 4.0 * p * n)
     falling = np.where(middle > 0.0, 2.0 * p / (middle + root), (middle - root) / (2.0 * m))
-    return np.where((p == 0.0) & (n == 0.0), np.where(m < 0.0, 1.0, 0.0), falling)
+    return np.where((p == 0.0) & (n == 0.0), 0.0, falling)
 
 
 def _closest(p: Floats, n: Floats) -> Floats:

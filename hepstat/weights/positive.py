@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, finite_array, positive_number
+from hepstat.checks import finite_array, positive_number, weighted_events
 from hepstat.errors import InputError
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
 from hepstat.weights.cells import Cells, cells_of
-from hepstat.weights.resampled import Resampled, features
+from hepstat.weights.resampled import Resampled
 
 __all__ = ["positive_resample", "unweight"]
 
@@ -55,8 +55,7 @@ def positive_resample(
     The new weights of a cell depend on each other, so the sum of their squares is no variance, and smaller than that of
     the sample: the statistical error of a histogram is still the one before.
     """
-    events = features(x)
-    w = event_weights(len(events), weights, "weights")
+    events, w = weighted_events(x, weights)
     found = cells_of(events, cells)
     sums = found.sums(w)
     group = found.merged(sums)
@@ -73,7 +72,7 @@ def positive_resample(
     return resampled if rng is None else _unweighted(resampled, rng)
 
 
-def unweight(weights: ArrayLike, rng: Rng, *, reference: float | None = None) -> Resampled:
+def unweight(weights: ArrayLike, *, rng: Rng, reference: float | None = None) -> Resampled:
     """Throw events away, so that those that are left have weights of equal size.
 
     Parameters
@@ -116,7 +115,7 @@ def unweight(weights: ArrayLike, rng: Rng, *, reference: float | None = None) ->
 
 def _unweighted(resampled: Resampled, rng: Rng) -> Resampled:
     """Return positive resampling followed by unweighting; its noise is on top of the statistical error."""
-    part = unweight(resampled.weights, rng)
+    part = unweight(resampled.weights, rng=rng)
     squares = resampled.original**2
     return replace(
         resampled,

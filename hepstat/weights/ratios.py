@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array
+from hepstat.checks import finite_array, positive_number, weighted_events
 from hepstat.errors import InputError
 from hepstat.learn import Loss, MaximumLikelihoodRatio, Model, Network
-from hepstat.ratio import Ratio, learn_ratio
+from hepstat.ratio import AnalyticRatio, Ratio, learn_ratio
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
 
-__all__ = ["InterferenceRatio", "SignedMixtureRatio", "SignedRatio", "learn_interference", "learn_signed_mixture"]
+__all__ = [
+    "InterferenceRatio",
+    "SignedMixtureRatio",
+    "WeakSignalWarning",
+    "learn_interference",
+    "learn_signed_mixture",
+]
+
+_WEAK = 0.1  # of the background: a signal of which the noise of a training hides most
 
 
-@runtime_checkable
-class SignedRatio(Protocol):
-    """A ratio of densities of any sign: no :class:`hepstat.ratio.Ratio`, which has a logarithm."""
-
-    def __call__(self, x: Any) -> Floats:
-        """Return the ratio of events (n, d), (n,)."""
+class WeakSignalWarning(UserWarning):
+    """Next to a background, a signal is too small to be learned well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +38,35 @@ class InterferenceRatio:
 
     Attributes
     ----------
-    total : Ratio
-        lambda = p_{S+B} / p_B, of densities normalised to one: for tests of hypotheses.
+    learned : Ratio
+        lambda = p_{kS+B} / p_B, of densities normalised to one.
     signal_yield, background_yield : float
         Sums of weights S, of any sign, and B.
+    enhance : float
+        k.
     """
 
-    total: Ratio
+    learned: Ratio
     signal_yield: float
     background_yield: float
+    enhance: float = 1.0
 
     def __call__(self, x: Any) -> Floats:
-        """Return lambda (S + B) / B - 1 of events (n,), at least -1; raises as :meth:`hepstat.ratio.Ratio.log`."""
-        return (1.0 + self.signal_yield / self.background_yield) * self.total(x) - 1.0
+        """Return [lambda (k S + B) / B - 1] / k of events (n,); raises as :meth:`hepstat.ratio.Ratio.log`."""
+        enhanced = 1.0 + self.enhance * self.signal_yield / self.background_yield
+        return np.asarray((enhanced * self.learned(x) - 1.0) / self.enhance)
+
+    @property
+    def total(self) -> Ratio:
+        """The ratio p_{S+B} / p_B, for tests of hypotheses; it raises for events where it is not above zero."""
+        return self.learned if self.enhance == 1.0 else AnalyticRatio(self._log_total)
+
+    def _log_total(self, x: Any) -> Floats:
+        intensity = 1.0 + self(x)
+        if not (intensity > 0).all():
+            problem = f"has {int((intensity <= 0).sum())} events where signal and background are learned to be negative"
+            raise InputError("x", problem, "Train longer, or with a smaller enhance")
+        return np.asarray(np.log(intensity) - np.log1p(self.signal_yield / self.background_yield))
 
 
 def learn_interference(
@@ -56,6 +78,8 @@ def learn_interference(
     signal_weights: ArrayLike | None = None,
     background_weights: ArrayLike | None = None,
     loss: Loss | None = None,
+    enhance: float = 1.0,
+    validation: Sequence[ArrayLike] | None = None,
     **options: Any,
 ) -> InterferenceRatio:
     """Learn what a signal with negative interference adds to a background, by telling both together from background.
@@ -63,8 +87,7 @@ def learn_interference(
     Parameters
     ----------
     signal, background : array_like, (n, d)
-        Events of both. Background events are used twice, with signal and against it, so that their fluctuations
-        cancel.
+        Events of both. Background events are used twice, with signal and against it.
     network : Network or Model
         As in :func:`hepstat.learn.train`.
     rng : int, SeedSequence or Generator
@@ -73,6 +96,11 @@ def learn_interference(
         up to, and background alone, must be densities.
     loss : Loss, optional
         One that has a link and takes signed weights, :class:`hepstat.learn.MaximumLikelihoodRatio` by default.
+    enhance : float, optional
+        Learn with so many times the signal: next to a background that is much larger, it would drown in the noise of
+        the training. What comes out is s / b all the same. The background has to outweigh that much interference.
+    validation : sequence of array_like, optional
+        Other events (signal, background) or (signal, background, signal_weights, background_weights).
     **options
         Of :func:`hepstat.ratio.learn_ratio`.
 
@@ -80,13 +108,18 @@ def learn_interference(
     -------
     InterferenceRatio
 
+    Warns
+    -----
+    WeakSignalWarning
+        If the sizes of the signal weights, with `enhance`, add up to less than a tenth of those of background.
+
     Raises
     ------
     InputError
         If the weights of background, or of both together, do not add up to more than zero, and as
         :func:`hepstat.ratio.learn_ratio`.
     TrainingError
-        If the training diverges.
+        If the training diverges, as where signal and background together are no density.
 
     Notes
     -----
@@ -94,74 +127,84 @@ def learn_interference(
     weights is consistent; on a double slit maximum likelihood, cross-entropy and the linear ratio come equally close. A
     linear ratio of both together may come out below zero where it is small, see `clip`.
     """
-    s, w_s = _events(signal, signal_weights, "signal")
-    b, w_b = _events(background, background_weights, "background")
-    if s.shape[1] != b.shape[1]:
-        raise InputError("background", f"has {b.shape[1]} features, signal {s.shape[1]}", "Pass the same features")
+    k = positive_number(enhance, "enhance")
+    s, w_s, b, w_b = _both(signal, background, signal_weights, background_weights)
     signal_yield, background_yield = float(w_s.sum()), float(w_b.sum())
     if not background_yield > 0:
         _refuse(w_b, "background_weights", "What signal is compared with needs weights with a sum above zero")
-    if not signal_yield + background_yield > 0:
-        remedy = f"Pass expected events of both: with background they add up to {signal_yield + background_yield:g}"
+    if not k * signal_yield + background_yield > 0:
+        remedy = f"Pass expected events of both: with background they add up to {k * signal_yield + background_yield:g}"
         _refuse(w_s, "signal_weights", remedy)
-    total = learn_ratio(
+    share = k * float(np.abs(w_s).sum()) / background_yield
+    if share < _WEAK:
+        text = f"sizes of signal weights add up to {share:.3g} of the background: pass enhance={0.5 / share * k:.2g}"
+        warnings.warn(f"{text}, or as much as the background outweighs", WeakSignalWarning, stacklevel=2)
+    if validation is not None:
+        if not isinstance(validation, Sequence) or len(validation) not in (2, 4):
+            raise InputError("validation", f"is {type(validation).__name__}", "Pass (signal, background) and weights")
+        v, u, w, z = _both(*validation, *(None,) * (4 - len(validation)))
+        rows = np.concatenate([v, w, w]), np.repeat([1.0, 1.0, 0.0], [len(v), len(w), len(w)])
+        options["validation"] = (*rows, np.concatenate([k * u, z, z]) / background_yield)
+    learned = learn_ratio(
         np.concatenate([s, b]),
         b,
         network=network,
         rng=rng,
         loss=MaximumLikelihoodRatio() if loss is None else loss,
-        signal_weights=np.concatenate([w_s, w_b]),
-        background_weights=w_b,
+        signal_weights=np.concatenate([k * w_s, w_b]) / background_yield,
+        background_weights=w_b / background_yield,
         **options,
     )
-    return InterferenceRatio(total, signal_yield, background_yield)
+    return InterferenceRatio(learned, signal_yield, background_yield, k)
 
 
 @dataclass(frozen=True, eq=False)
 class SignedMixtureRatio:
-    """p_S / p_B of densities normalised to one that may be negative, from ratios of their positive and negative parts.
+    """Intensity of signal over that of background, s(x) / b(x), from ratios of their positive and negative parts.
 
-    With abs(p_B) the density of the absolute weights of background, r = [(1 + c) positive - c negative] abs(p_B) / p_B.
+    With A abs(p_B) the intensity of the absolute weights of background,
+    s / b = (P positive - N negative) / (A - 2 M background_negative).
 
     Attributes
     ----------
-    positive, negative : Ratio, Ratio or None
-        Densities of the positive signal weights, and of the sizes of the negative ones if there are any, over abs(p_B).
-    negative_share : float
-        c: sum of the sizes of the negative signal weights over the sum of all.
+    positive, negative : Ratio or None
+        Densities of the positive signal weights, and of the sizes of the negative ones, over abs(p_B), all normalised
+        to one; None where there are no such weights.
     background_negative : Ratio or None
-        The density of the sizes of the negative background weights over abs(p_B), if there are any.
-    background_negative_share : float
-        The same for background.
+        The same of the sizes of the negative background weights.
+    positive_yield, negative_yield : float
+        P and N: sums of the sizes of the signal weights of either sign.
+    background_absolute, background_negative_yield : float
+        A and M: sums of the sizes of all background weights, and of the negative ones.
     """
 
-    positive: Ratio
+    positive: Ratio | None
     negative: Ratio | None
-    negative_share: float
     background_negative: Ratio | None
-    background_negative_share: float
+    positive_yield: float
+    negative_yield: float
+    background_absolute: float
+    background_negative_yield: float
 
     def __call__(self, x: Any) -> Floats:
-        """Return r of events (n,).
+        """Return s / b of events (n,).
 
         Raises
         ------
         InputError
-            For events at which the learned density of background is not above zero, and as
+            For events at which the learned intensity of background is not above zero, and as
             :meth:`hepstat.ratio.Ratio.log`.
         """
-        r = (1.0 + self.negative_share) * self.positive(x)
-        if self.negative is not None:
-            r = r - self.negative_share * self.negative(x)
+        parts = ((self.positive_yield, self.positive), (-self.negative_yield, self.negative))
+        signal = np.sum([total * part(x) for total, part in parts if part is not None], axis=0)
         if self.background_negative is None:
-            return r
-        share = self.background_negative_share
-        below = 1.0 + 2.0 * share * (1.0 - self.background_negative(x))  # p_B / abs(p_B)
-        bad = below <= 0.0
+            return np.asarray(signal / self.background_absolute)
+        background = self.background_absolute - 2.0 * self.background_negative_yield * self.background_negative(x)
+        bad = background <= 0.0
         if bad.any():
             problem = f"has {int(bad.sum())} of {bad.size} events where the density of background is not above zero"
             raise InputError("x", problem, "Resample the background first (positive_resample), or train longer")
-        return r / below
+        return np.asarray(signal / background)
 
 
 def learn_signed_mixture(
@@ -185,7 +228,7 @@ def learn_signed_mixture(
     rng : int, SeedSequence or Generator
         The seed, of all trainings.
     signal_weights, background_weights : array_like, (n,), optional
-        Of any sign.
+        Expected events each stands for, of any sign. Those of the signal may add up to anything.
     **options
         Of :func:`hepstat.ratio.learn_ratio`, for each part.
 
@@ -196,7 +239,7 @@ def learn_signed_mixture(
     Raises
     ------
     InputError
-        If the weights of signal or of background do not add up to more than zero, and as
+        If the weights of background do not add up to more than zero, those of signal are all zero, and as
         :func:`hepstat.ratio.learn_ratio`.
     TrainingError
         If a training diverges.
@@ -207,35 +250,45 @@ def learn_signed_mixture(
     background events with their absolute weights (Drnevich, Jiggins, Katzy and Cranmer, arXiv:2410.10216). No loss can
     diverge; where parts cancel their errors do not, relative to the difference.
     """
-    s, w_s = _events(signal, signal_weights, "signal")
-    b, w_b = _events(background, background_weights, "background")
-    for w, name in ((w_s, "signal_weights"), (w_b, "background_weights")):
-        if not w.sum() > 0:
-            remedy = "Densities normalised to one need a sum above zero; learn_interference takes any signal"
-            _refuse(w, name, remedy)
+    s, w_s, b, w_b = _both(signal, background, signal_weights, background_weights)
+    if not isinstance(options.get("validation", 0.0), int | float):
+        raise InputError(
+            "validation", "are events of one training, and there are several", "Pass a share of the events"
+        )
+    if not w_b.sum() > 0:
+        _refuse(w_b, "background_weights", "What signal is compared with needs weights with a sum above zero")
+    if not w_s.any():
+        raise InputError("signal_weights", f"are all zero, {w_s.size} of them", "Pass events with weights")
     key = stream_key(rng)
 
-    def part(index: int, x: Floats, w: Floats) -> Ratio:
-        weights: Any = {"signal_weights": w, "background_weights": np.abs(w_b)}
-        return learn_ratio(x, b, network=network, rng=toy_generator(key, index), **weights, **options)
+    def part(index: int, x: Floats, w: Floats) -> tuple[Ratio | None, float]:
+        """Return the ratio of the events with positive weights to all background, and the sum of these weights."""
+        own = w > 0
+        if not own.any():
+            return None, 0.0
+        sizes = np.abs(w_b)  # with sums made equal: yields far apart would be far to train to
+        weights: Any = {"signal_weights": w[own] / w[own].sum(), "background_weights": sizes / sizes.sum()}
+        ratio = learn_ratio(x[own], b, network=network, rng=toy_generator(key, index), **weights, **options)
+        return ratio, float(w[own].sum())
 
-    below_s, below_b = w_s < 0, w_b < 0
-    return SignedMixtureRatio(
-        positive=part(0, s[w_s > 0], w_s[w_s > 0]),
-        negative=part(1, s[below_s], -w_s[below_s]) if below_s.any() else None,
-        negative_share=float(np.abs(w_s[below_s]).sum() / w_s.sum()),
-        background_negative=part(2, b[below_b], -w_b[below_b]) if below_b.any() else None,
-        background_negative_share=float(np.abs(w_b[below_b]).sum() / w_b.sum()),
-    )
+    (positive, p), (negative, n), (below, m) = part(0, s, w_s), part(1, s, -w_s), part(2, b, -w_b)
+    return SignedMixtureRatio(positive, negative, below, p, n, float(np.abs(w_b).sum()), m)
+
+
+def _both(
+    signal: ArrayLike, background: ArrayLike, signal_weights: ArrayLike | None, background_weights: ArrayLike | None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return events and weights of signal and of background."""
+    s, w_s = _events(signal, signal_weights, "signal")
+    b, w_b = _events(background, background_weights, "background")
+    if s.shape[1] != b.shape[1]:
+        raise InputError("background", f"has {b.shape[1]} features, signal {s.shape[1]}", "Pass the same features")
+    return s, w_s, b, w_b
 
 
 def _events(events: ArrayLike, weights: ArrayLike | None, name: str) -> tuple[Floats, Floats]:
     """Return events (n, d) and their weights (n,) of any sign and sum, 1 each by default."""
-    x = finite_array(events, name, ndim=2)
-    w = np.ones(len(x)) if weights is None else finite_array(weights, f"{name}_weights")
-    if w.size != len(x):
-        raise InputError(f"{name}_weights", f"has {w.size} entries for {len(x)} events", "Pass one for each event")
-    return x, w
+    return weighted_events(finite_array(events, name, ndim=2), weights, name, any_sum=True)
 
 
 def _refuse(weights: Floats, name: str, remedy: str) -> NoReturn:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_array
+from hepstat.checks import features, finite_array
 from hepstat.errors import InputError
 from hepstat.histogram import Axis, Histogram, Variable
 from hepstat.ratio.bins import effective_size
 from hepstat.record import Record
 from hepstat.types import Bools, Floats, Ints
 
-__all__ = ["Resampled", "ResamplingClosure", "compare", "features"]
+__all__ = ["Resampled", "ResamplingClosure", "compare_resampled"]
 
 Edges = ArrayLike | Axis
 
@@ -203,7 +203,7 @@ class ResamplingClosure(Record):
         return f"ResamplingClosure({self.method}; largest pulls, {self.error}: {shown})"
 
 
-def compare(
+def compare_resampled(
     values: ArrayLike | Mapping[str, ArrayLike], resampled: Resampled, edges: Edges | Mapping[str, Edges]
 ) -> ResamplingClosure:
     """Compare histograms before and after resampling.
@@ -257,12 +257,6 @@ def compare(
         total_before=resampled.sum_before,
         total_after=resampled.sum_after,
     )
-
-
-def features(x: ArrayLike, name: str = "x") -> Floats:
-    """Return events (n, d), checked; events (n,) of a single feature become a column."""
-    events = finite_array(x, name, ndim=1 if np.ndim(x) == 1 else 2)
-    return events.reshape(len(events), -1)
 
 
 def _named_axes(edges: Edges | Mapping[str, Edges]) -> dict[str, Axis]:

@@ -59,7 +59,11 @@ def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: boo
 
 def features(x: ArrayLike, name: str = "x") -> Floats:
     """Return events (n, d), or raise :class:`InputError`; events (n,) of a single feature become a column."""
-    events = finite_array(x, name, ndim=1 if np.ndim(x) == 1 else 2)
+    try:
+        ndim = np.ndim(x)
+    except ValueError:  # ragged
+        ndim = 2
+    events = finite_array(x, name, ndim=1 if ndim == 1 else 2)
     return events.reshape(len(events), -1)
 
 

@@ -150,3 +150,18 @@ def test_bad_input_of_one_treatment() -> None:
         found.histogram()
     with pytest.raises(InputError, match="contents: has 3 bins for 7 original ones"):
         found.apply([1.0, 2.0, 3.0])
+
+
+def test_sums_that_are_zero_but_for_rounding():
+    """Are not positive, nor is a bin of them worth anything."""
+    with pytest.raises(InputError, match="add up to"):
+        merge_negative_bins([0.1, 0.2, -0.3], [1.0, 1.0, 1.0])
+    assert merge_negative_bins([5.0, 0.1, 0.2, -0.3], [1.0] * 4).contents.tolist() == [pytest.approx(5.0)]
+
+
+def test_results_are_no_views():
+    """What the caller changes afterwards does not change a result."""
+    contents, variances = np.array([1.0, -2.0, 3.0]), np.ones(3)
+    found = absolute_bins(contents, variances)
+    variances[0] = contents[0] = 99.0
+    assert (found.contents[0], found.variances[0]) == (1.0, 1.0)

@@ -119,7 +119,10 @@ def test_too_few_events_are_unresolved():
 def test_waves_finer_than_all_cells():
     """Few cells say nothing about what is between their edges."""
     for n in (500, 2000):
-        assert diagnose_weights(*DoubleSlit(frequency=200.0).sample(n, np.random.default_rng(3), "signal")).verdict == "unresolved"
+        assert (
+            diagnose_weights(*DoubleSlit(frequency=200.0).sample(n, np.random.default_rng(3), "signal")).verdict
+            == "unresolved"
+        )
 
 
 @pytest.mark.parametrize("heavy", [3.0, 10.0, 100.0])

@@ -315,3 +315,33 @@ def test_bad_input_of_constructors() -> None:
         Morphing.from_events(np.ones((4, 2)), *np.ones((3, 4)), [[0.0, 1.0]])
     with pytest.raises(InputError, match="weights_signal: has 1 NaN"):
         Morphing.from_events(np.ones(2), [1.0, 1.0], [1.0, 1.0], [1.0, np.nan], [0.0, 2.0])
+
+
+@pytest.mark.parametrize("couplings", [[0.0, 1e-16, 1.0], [1e6, 1e6 + 1, 1e6 + 2]])
+def test_couplings_too_close(couplings):
+    """What rounding would make of them is refused."""
+    with pytest.raises(InputError, match="couplings: are"):
+        Morphing.from_couplings(couplings, np.ones((3, 2)))
+
+
+def test_three_templates_are_exact_whatever_their_errors():
+    """Weights of a fit have no say where there is nothing to fit."""
+    templates = np.array([[100.0, 50.0], [112.0, 30.0], [140.0, 22.0]])
+    found = Morphing.from_couplings([0.0, 1.0, 2.0], templates, [[1.0, 1.0], [1e20, 1.0], [1e-9, 1e-9]])
+    np.testing.assert_allclose(found.expected([0.0, 1.0, 2.0]), templates, rtol=1e-12)
+
+
+def test_impossible_covariances():
+    """Correlations above one are refused; arrays of the caller are copied."""
+    with pytest.raises(InputError, match="covariance: gives a sum of templates a variance of -"):
+        Morphing([1.0], [0.0], [1.0], covariance=[[[1.0, 5.0, 0.0], [5.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    b = np.array([1.0, 2.0])
+    found = Morphing(b, [0.0, 0.0], [1.0, 1.0])
+    b[0] = -5.0
+    assert found.background[0] == 1.0
+
+
+def test_roots_of_small_signals():
+    """The range in which a bin is negative has digits however small the signal is."""
+    found = Morphing([50.0], [-1.0], [1e-300]).violations()
+    assert found.lower[0] == pytest.approx(50.0)

@@ -124,7 +124,8 @@ def normalised(loss: Loss, w: Floats) -> Floats:
 
 def at_least_zero(value: Any, name: str) -> float:
     """Return `value` as a number that may be infinite, or raise :class:`InputError`."""
-    number = math.inf if isinstance(value, float) and value == math.inf else finite_number(value, name)
+    endless = isinstance(value, float | np.floating) and value == math.inf
+    number = math.inf if endless else finite_number(value, name)
     if number < 0:
         raise InputError(name, f"is {number:g}", "Pass a number of at least zero")
     return number

@@ -215,7 +215,7 @@ def _class_rows(found: Mapping[Job, Outcome]) -> Iterator[Row]:
 def _fraction_rows(found: Mapping[Job, Outcome], fractions: Sequence[float]) -> Iterator[Row]:
     """Yield accuracies with a share of the 2s at -1."""
     for fraction in fractions:
-        sign = "positive" if fraction < 0.5 else "not positive"
+        sign = "positive" if fraction < 0.5 else "zero but for chance" if fraction == 0.5 else "negative"
         for loss in LOSSES:
             text = f"digits, {fraction:.0%} of the 2s at -1: accuracy, {loss}"
             note = f"the sum of the weights of the 2s is {sign}" if loss == "cross-entropy" else ""

@@ -16,6 +16,8 @@ from hepstat.types import Bools, Floats, Ints
 
 __all__ = ["TreatedBins", "absolute_bins", "floor_bins", "group_starts", "grouping", "merge_negative_bins", "sums_to"]
 
+_ROUNDING = 8 * np.finfo(np.float64).eps  # of the sum of sizes: a sum below is zero
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TreatedBins(Record):
@@ -124,7 +126,8 @@ def merge_negative_bins(
     templates, errors = np.atleast_2d(values), np.atleast_2d(squares)
 
     def positive(stop: int) -> Bools:
-        return np.asarray((sums_to(stop, templates) > z * np.sqrt(sums_to(stop, errors))).all(axis=0))
+        least = z * np.sqrt(sums_to(stop, errors)) + _ROUNDING * sums_to(stop, np.abs(templates))
+        return np.asarray((sums_to(stop, templates) > least).all(axis=0))
 
     groups = grouping(values.shape[-1], positive)
     if groups is None:
@@ -170,7 +173,7 @@ def absolute_bins(
     values, squares, bounds = _one(contents, variances, edges)
     bad = values < 0
     return _changed(
-        np.abs(values), values, squares, squares, bounds, f"{int(bad.sum())} of {bad.size} have lost a sign"
+        np.abs(values), values, squares.copy(), squares, bounds, f"{int(bad.sum())} of {bad.size} have lost a sign"
     )
 
 

@@ -53,6 +53,8 @@ def train_candidates(network: Network | Model, data: Data, *, rng: Rng, **option
     and the classifier-consistent one learn is in :func:`optimum`.
     """
     net = network_of(network)
+    if "reweight" in options:
+        raise InputError("reweight", "is what confidences are refreshed by", "Leave it out")
     if net.n_parameters:
         raise InputError("network", f"has {net.n_parameters} parameters", "Pass them as features")
     if isinstance(options.get("validation", 0.0), float | int) and options.get("validation", 0.0) != 0:

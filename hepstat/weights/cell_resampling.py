@@ -107,7 +107,7 @@ def cell_resample(
     tree = plant_tree(scaled)
     for start, stop in cut(seeds.size, _AT_ONCE):
         some = slice(start, stop)
-        resample_cells(tree, new, seeds[some], radius**2, most, share == "absolute", sizes[some], radii[some])
+        resample_cells(tree, new, seeds[some], radius * radius, most, share == "absolute", sizes[some], radii[some])
     made = sizes > 0
     cells: dict[str, Any] = {"seeds": seeds[made], "sizes": sizes[made], "radii": radii[made]}
     message = _message(w, new, cells["sizes"], cells["radii"])

@@ -26,6 +26,7 @@ __all__ = ["Morphing"]
 
 TEMPLATES = ("background", "interference", "signal")
 
+_TOO_CLOSE = 1e8  # condition of the parabolas through couplings
 _INSIDE = 1.0 - 1e-12  # of the largest interference, so that rounding makes no expectation negative
 
 
@@ -82,7 +83,7 @@ class Morphing(Record):
             if self.covariance is None:
                 object.__setattr__(self, "covariance", variances)
         for name in TEMPLATES:
-            contents = finite_array(given[name], name)
+            contents = np.array(finite_array(given[name], name))
             if contents.size != np.size(given["background"]):
                 problem = f"has {contents.size} bins for {np.size(given['background'])} of the background"
                 raise InputError(name, problem, "Pass templates in the same bins")
@@ -172,8 +173,15 @@ class Morphing(Record):
                     "variances", f"of template {int(np.argmin(totals))} are all 0", "Leave out all, or none"
                 )
             w = np.sqrt(totals.min() / totals)
+        w = w if g.size > 3 else np.ones(g.size)
         unit = float(np.abs(g).max())
-        solve = np.linalg.pinv(w[:, np.newaxis] * _powers(g / unit)) * w / _powers(np.array(unit))[:, np.newaxis]
+        powers = w[:, np.newaxis] * _powers(g / unit)
+        if np.linalg.cond(powers) > _TOO_CLOSE:
+            problem = (
+                f"are {g.tolist()}: parabolas through them are lost in rounding, or one template has all the weight"
+            )
+            raise InputError("couplings", problem, "Pass couplings that are further apart, or variances alike in size")
+        solve = np.linalg.pinv(powers) * w / _powers(np.array(unit))[:, np.newaxis]
         covariance = None if squares is None else np.einsum("ik,kb,jk->bij", solve, squares, solve)
         return cls(*(solve @ y), covariance=covariance)
 
@@ -390,4 +398,8 @@ def _checked_covariance(given: ArrayLike, bins: int) -> Floats:
     if (diagonal < 0).any() or np.abs(array - array.transpose(0, 2, 1)).max() > 1e-9 * diagonal.max():
         problem = f"is not symmetric, or has a variance of {diagonal.min():g}"
         raise InputError("covariance", problem, "Pass sums of products of weights")
-    return array
+    lowest = np.linalg.eigvalsh(array)
+    if (lowest[:, 0] < -1e-9 * lowest[:, -1]).any():
+        problem = f"gives a sum of templates a variance of {lowest.min():g}"
+        raise InputError("covariance", problem, "Pass sums of products of weights")
+    return array.copy()

@@ -48,6 +48,9 @@ class Resampled:
     message: str
     noise: Floats | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "original", np.array(self.original))  # not the caller's, who may change it
+
     @property
     def n_before(self) -> int:
         """Number of events of the sample."""

@@ -27,7 +27,7 @@ _SIGNIFICANT = 3.0  # errors by which a negative sum of weights is no fluctuatio
 _FEW = 10  # events that do not make a significance
 _ROUNDING = 1e-9  # of the sum of absolute weights
 _BELOW = 0.01  # of the loss of no knowledge, by which a loss that is never negative may be below zero
-_CHECKED = 10  # epochs that are all looked at; afterwards the share 1 / _CHECKED of them
+_RARER = 4  # a look after 1 / _RARER more epochs, so that looks are few among many epochs
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ def diagnose_signs(loss: Loss, scores: ArrayLike, y: ArrayLike, weights: ArrayLi
     dense = [tail for tail in near + far if tail.significant]
     worst = min(dense or [tail for tail in far if tail.net < -_ROUNDING], key=lambda tail: tail.net, default=None)
     verdict: Verdict = "negative density" if dense else "negative fluctuation" if worst is not None else "sound"
-    if worst is None and loss.needs is not None and loss.needs.never_negative:
+    below = value + _BELOW * math.log(max(2, f.size // len(f)))
+    if worst is None and below < 0 and loss.needs is not None and loss.needs.never_negative:
         terms = w * _cross_entropies(f, labels)
-        largest = float(np.abs(terms).max()) or 1.0
+        largest = float(np.abs(terms).max())
         error = largest * float(np.linalg.norm(terms / largest)) / float(w.sum())
-        if value < -_BELOW * math.log(max(2, f.size // len(f))) - _SIGNIFICANT * error:
-            verdict = "loss below zero"
+        verdict = "loss below zero" if below < -_SIGNIFICANT * error else "sound"
     label, side, n, net, error = worst or _Tail(None, "", 0, 0.0, 0.0)
     report = GuardReport(verdict, value, float(np.abs(f).max()), label, side, n, net, error, message="")
     return replace(report, message=_message(report))
@@ -143,7 +143,7 @@ def is_guarded(loss: Loss, weights: Floats) -> bool:
 
 def next_check(epoch: int) -> int:
     """Return after how many epochs to look next, when so many are done."""
-    return epoch + max(1, epoch // _CHECKED)
+    return epoch + max(1, epoch // _RARER)
 
 
 def require_positive_classes(loss: Loss, y: Floats, weights: Floats) -> None:

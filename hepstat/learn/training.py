@@ -107,7 +107,7 @@ def train(
         Called with the training so far after every epoch but the last: returns weights (n,) of the events of `data`,
         in their order, to go on with. A mean is divided by the sum of the first weights throughout.
     guard : bool, optional
-        With negative weights, look at the scores after each epoch (from the tenth on after a tenth more each time) and
+        With negative weights, look at the scores after the first epochs, and then after a quarter more each time, and
         stop where the loss has no minimum, see :func:`diagnose_signs`.
     compiled : bool, optional
         False takes the same steps from Python, which is slower, and what `workers` needs.

@@ -229,7 +229,10 @@ def _message(report: GuardReport) -> str:
     where = f"the {report.n_events} {who} with the {'lowest' if report.side == 'low' else 'highest'} scores"
     sums = f"Weights of {where} add up to {report.net:.3g} +- {report.error:.2g} of their class"
     if report.verdict == "negative density":
-        why = "a negative density has no probability, and the loss falls without end as these scores grow"
+        why = (
+            "a negative density has no probability, and the loss falls without end as these scores grow (unless the "
+            "network has learned single events by heart: hepstat.weights.diagnose_weights can tell)"
+        )
         remedy = (
             "Learn signal plus background against background, learn positive and negative weights apart, or use a "
             "loss that is bounded (ComplementaryLabel, CandidateLabels, Brier), which is biased"

@@ -184,9 +184,10 @@ def _guarded(problem: _Problem, found: Minimum, workers: int) -> Minimum:
     """Return what was found with a report, or raise :class:`TrainingError` if it is no minimum."""
     events, model = problem.events, found.model
     scores = score_inputs(model.network, model.theta, events.x, workers)
-    found = replace(found, guard=diagnose_signs(problem.loss, scores, events.y, events.w))
-    if found.guard is not None and found.guard.verdict != "sound":
-        raise TrainingError(f"There is no minimum. {found.guard.message}", found)
+    report = diagnose_signs(problem.loss, scores, events.y, events.w)
+    found = replace(found, guard=report)
+    if report.verdict != "sound":
+        raise TrainingError(f"There is no minimum. {report.message}", found)
     return found
 
 

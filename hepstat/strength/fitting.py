@@ -21,6 +21,7 @@ from hepstat.kernels.strength import Problem
 from hepstat.kernels.strength_toys import BETTER, fit_once
 from hepstat.record import Record
 from hepstat.strength.model import Data, Model
+from hepstat.strength.parabola import roots
 from hepstat.types import Floats
 
 __all__ = ["Interval", "StrengthFit", "asimov", "fit", "interval", "profile", "statistic_of"]
@@ -105,7 +106,7 @@ def fit(
     data = model.data(observed, auxiliary)
     end = _lowest(model, data, held, None)
     flat = end.status == HESSIAN_NOT_POSITIVE
-    if flat and held is None and model.dependence.square.any():  # may be so in mu alone, where it is like mu^4
+    if flat and held is None and model.has_squares:  # may be so in mu alone, where it is like mu^4
         flat = _minimise(model, data, float(end.theta[0]), end.theta).status == HESSIAN_NOT_POSITIVE
     if flat:
         raise FitError("the fit has not found a single minimum: the data do not tell parameters apart")
@@ -184,9 +185,9 @@ def _starts(model: Model, data: Data, mu: float | None, near: StrengthFit | None
 
 def _basins(model: Model, data: Data, start: Floats) -> Floats:
     """Return strengths from which all minima of the bins are reached at the nuisances of a start; none if it is one."""
-    rows = model.parabolas(start)
-    if not rows[2].any():
+    if not model.has_squares:
         return np.empty(0)
+    rows = model.parabolas(start)
     places = np.empty(3 * rows.shape[1] + SPREAD)
     n = data.observed.visits.n[: rows.shape[1]].copy()
     lower, upper = (float(bound[0]) for bound in model.bounds)
@@ -256,8 +257,7 @@ def last_return(model: Model, data: Data) -> float:
     if not curved.any():
         return 0.0
     excess = np.maximum(data.observed.visits.n[: a.size] - a, 0.0)[curved]
-    b, c = b[curved], c[curved]
-    return float(max(0.0, np.max((-b + np.sqrt(b * b + 4.0 * c * excess)) / (2.0 * c))))
+    return max(0.0, float(np.max(roots(-excess, b[curved], c[curved]))))
 
 
 def asimov(model: Model, mu: float, nuisances: Mapping[str, float] | None = None) -> Data:
@@ -380,7 +380,7 @@ def interval(
     def rise(mu: float) -> float:
         return fit_held(model, data, mu, best).nll - best.nll - 0.5 * z * z
 
-    parts = _PARTS if model.dependence.square.any() else 1  # not to step over a range that is excluded
+    parts = _PARTS if model.has_squares else 1  # not to step over a range that is excluded
     sides = ((-1.0, lower), (1.0, upper))
     ends = [_crossing(rise, best.mu, sign * step / parts, bound, parts) for sign, bound in sides]
     return Interval(best.mu, ends[0], ends[1], level, z)

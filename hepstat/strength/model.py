@@ -185,13 +185,18 @@ class Model:
         shared = isinstance(channel, Unbinned) and channel.n_total is not None
         return 1.0, -1.0 if shared else 0.0, 0.0
 
+    @property
+    def has_squares(self) -> bool:
+        """Whether something scales with the square of mu, so that there may be several minima."""
+        return bool(self.dependence.square.any())
+
     def parabolas(self, theta: Floats) -> Floats:
         """Return coefficients of 1, mu and mu^2 (3, fixed rows) of what bins expect at these nuisances.
 
-        They are zero in unbinned channels, and everywhere without squares of mu: there is one minimum only.
+        They are zero in unbinned channels, and everywhere without squares of mu.
         """
         d, found = self.dependence, np.zeros((3, len(self.fixed.exposure)))
-        if d.square.any():
+        if self.has_squares:
             intensity = self.fixed.intensity * self._factors(self.fixed, theta)
             for channel, part in self.extents:
                 if isinstance(channel, Binned):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepstat.record import Record
-from hepstat.strength.parabola import is_positive
+from hepstat.strength.parabola import is_positive, roots
 from hepstat.types import Floats, Ints
 
 __all__ = ["Violations", "violations_of"]
@@ -72,7 +72,7 @@ def _violation(template: Floats, covariance: Floats | None) -> tuple[float, floa
     directions = [(1.0, 0.0, 0.0)] if b < 0 else []
     if s > 0:
         at, lowest = -m / (2.0 * s), b - m * m / (4.0 * s)
-        lower, upper = _roots(b, m, s)
+        lower, upper = sorted(map(float, roots(*template)))
         directions.append((1.0, at, at * at))  # where the lowest is, so that its error is that of the sum there
     else:
         lower, upper, lowest = *_open_range(b, m, s), -np.inf
@@ -93,12 +93,6 @@ def _open_range(b: float, m: float, s: float) -> tuple[float, float]:
     square = m * m - 4.0 * s * b
     if square < 0:
         return -np.inf, np.inf
-    first, second = _roots(b, m, s)
+    first, second = sorted(map(float, roots(*np.array([b, m, s]))))
     below = first > 0 or (second >= 0 and -first <= second)
     return (-np.inf, first) if below else (second, np.inf)
-
-
-def _roots(b: float, m: float, s: float) -> list[float]:
-    """Return the two rising g at which b + m g + s g^2 is zero, where there are some, without cancellation."""
-    q = -0.5 * (m + np.copysign(np.sqrt(max(m * m - 4.0 * s * b, 0.0)), m))
-    return sorted((float(q / s), float(b / q) if q else 0.0))

@@ -7,6 +7,7 @@ from typing import Any
 
 from hepstat.kernels.entry import view
 from hepstat.kernels.losses.entry import Entry
+from hepstat.kernels.losses.pointwise import subtract_largest
 from hepstat.kernels.options import inlined
 from hepstat.kernels.special import exp, log, sigmoid, softplus
 
@@ -33,11 +34,9 @@ def _complementary_label(f_: Any, y_: Any, w_: Any, constants_: Any, n: int, k: 
         high = min(low + _ROWS, n)
         for i in range(low, high):
             own = int(y[i])
-            largest = largest_but(f, i, k, own)
-            largest = largest if largest >= f[i, own] else f[i, own]
+            subtract_largest(f, i, k, gradient)
             others = 0.0
             for j in range(k):
-                gradient[i, j] = f[i, j] - largest
                 others += 0.0 if j == own else gradient[i, j]
             total -= w[i] * gradient[i, own] if w[i] >= 0.0 else -w[i] / (k - 1) * others
         for j in range(low * k, high * k):
@@ -93,11 +92,7 @@ def _categorical_brier(f_: Any, y_: Any, w_: Any, constants_: Any, n: int, k: in
     for low in range(0, n, _ROWS):
         high = min(low + _ROWS, n)
         for i in range(low, high):
-            own = int(y[i])
-            largest = largest_but(f, i, k, own)
-            largest = largest if largest >= f[i, own] else f[i, own]
-            for j in range(k):
-                gradient[i, j] = f[i, j] - largest
+            subtract_largest(f, i, k, gradient)
         for j in range(low * k, high * k):
             flat[j] = exp(flat[j])
         for i in range(low, high):

@@ -23,6 +23,7 @@ __all__ = [
     "linear_ratio",
     "maximum_likelihood_ratio",
     "squared_error",
+    "subtract_largest",
 ]
 
 _ROWS = 128  # events of a block of the categorical loss, so that it stays in cache
@@ -34,6 +35,16 @@ def focal_terms(t: float, gamma: float) -> tuple[float, float]:
     q, soft = sigmoid(t), softplus(t)
     power = exp(-gamma * softplus(-t))
     return power * soft, power * (gamma * sigmoid(-t) * soft + q)
+
+
+@inlined
+def subtract_largest(f: Any, i: int, k: int, out: Any) -> None:
+    """Fill row i of out with the scores of an event less the largest of them."""
+    largest = f[i, 0]
+    for j in range(1, k):
+        largest = largest if largest >= f[i, j] else f[i, j]
+    for j in range(k):
+        out[i, j] = f[i, j] - largest
 
 
 def _binary_cross_entropy(f_: Any, y_: Any, w_: Any, constants_: Any, n: int, k: int, gradient_: Any) -> float:
@@ -54,11 +65,7 @@ def _categorical_cross_entropy(f_: Any, y_: Any, w_: Any, constants_: Any, n: in
     for low in range(0, n, _ROWS):
         high = min(low + _ROWS, n)
         for i in range(low, high):
-            largest = f[i, 0]
-            for j in range(1, k):
-                largest = largest if largest >= f[i, j] else f[i, j]
-            for j in range(k):
-                gradient[i, j] = f[i, j] - largest
+            subtract_largest(f, i, k, gradient)
         for i in range(low, high):
             total -= w[i] * gradient[i, int(y[i])]
         for j in range(low * k, high * k):

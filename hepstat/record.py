@@ -44,7 +44,7 @@ def plain(value: Any, *, infinities: bool = False) -> Any:
 
 
 class Record:
-    """A frozen dataclass of numbers, text, arrays and tuples of text that can be written to JSON and read back."""
+    """A frozen dataclass of numbers, text, arrays, tuples of text and other records, to JSON and back."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types; NaN is None, infinities are "inf" and "-inf"."""
@@ -103,4 +103,6 @@ def _rich(entry: Any, kind: Any) -> Any:
         return None if entry is None else _rich(entry, next(k for k in get_args(kind) if k is not NoneType))
     if kind is float:
         return math.nan if entry is None else float(entry)
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return kind.from_dict(entry)
     return entry

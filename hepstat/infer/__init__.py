@@ -2,6 +2,7 @@
 
 from hepstat.infer.asymptotic import AsymptoticDistribution, asimov_sigma, asymptotic_cls, asymptotic_log_tails
 from hepstat.infer.calibration import CoverageCalibration, PValueCalibration, coverage, p_value_calibration
+from hepstat.infer.chi_square import ChiSquareFit, chi_square_log_p, fit_chi_square
 from hepstat.infer.cls import CLs, toy_cls
 from hepstat.infer.convolution import SumDistribution, compound_poisson, score_distribution
 from hepstat.infer.deviance import half_deviance
@@ -50,6 +51,7 @@ __all__ = [
     "STATISTICS",
     "AsymptoticDistribution",
     "CLs",
+    "ChiSquareFit",
     "CoverageCalibration",
     "DiscreteTest",
     "GoodnessOfFit",
@@ -67,11 +69,13 @@ __all__ = [
     "asymptotic_cls",
     "asymptotic_log_tails",
     "binomial_interval",
+    "chi_square_log_p",
     "compare_power",
     "compound_poisson",
     "count_up_crossings",
     "coverage",
     "euler_characteristic",
+    "fit_chi_square",
     "fit_goodness",
     "fit_pulls",
     "goodness_of_fit",

@@ -47,7 +47,7 @@ class Options:
     min_delta: float
     l1: float
     l2: float
-    clip: float | None
+    clip: float | Floats | None
     clip_biases: bool
     stratified: bool | Literal["auto"]
     score_limit: float
@@ -189,7 +189,8 @@ class Run:
         first, second, gradient, best, is_weight, bound, theta = (aligned(n, dtype) for _ in range(7))
         is_weight[:] = network.is_weight
         clip = self.options.clip
-        limited = np.ones(n, dtype=bool) if self.options.clip_biases else network.is_weight
+        every = self.options.clip_biases or np.ndim(clip) == 1  # type: ignore[arg-type]
+        limited = np.ones(n, dtype=bool) if every else network.is_weight
         bound[:] = np.where(limited, math.inf if clip is None else clip, math.inf)
         theta[:] = np.clip(self.model.theta, -bound, bound)
         best[:] = theta

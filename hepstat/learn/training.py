@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_number, nonnegative_number, positive_number, whole_number
@@ -22,6 +23,7 @@ from hepstat.learn.prepared import Data, Table, at_least_zero, begin, check_data
 from hepstat.learn.result import Training
 from hepstat.learn.run import Options, Run
 from hepstat.seeds import Key, Rng, stream_key, toy_generator
+from hepstat.types import Floats
 
 __all__ = ["Data", "Training", "train", "train_many"]
 
@@ -41,7 +43,7 @@ def train(
     min_delta: float = 0.0,
     l1: float = 0.0,
     l2: float = 0.0,
-    clip: float | None = None,
+    clip: float | ArrayLike | None = None,
     clip_biases: bool = False,
     stratified: bool | Literal["auto"] = "auto",
     standardise: bool = True,
@@ -87,8 +89,9 @@ def train(
         How much better.
     l1, l2 : float, optional
         Penalties ``l1 sum(abs(w)) + l2 sum(w^2) / 2`` on weights, not on biases; not part of the losses reported.
-    clip : float, optional
-        Keep weights within [-clip, clip] after every step; with `clip_biases` biases too.
+    clip : float or array_like, (n_weights,), optional
+        Keep weights within [-clip, clip] after every step; with `clip_biases` biases too. An array is a limit for each
+        parameter, bias or not; 0 keeps it at 0, so that the network lacks a connection.
     stratified : bool or "auto", optional
         Deal the events of each process (of each label, without processes) evenly to all batches; "auto" does so for
         losses that are no sums over events, where the counts in a batch matter.
@@ -148,7 +151,7 @@ def train(
         min_delta=at_least_zero(min_delta, "min_delta"),
         l1=nonnegative_number(l1, "l1"),
         l2=nonnegative_number(l2, "l2"),
-        clip=None if clip is None else positive_number(clip, "clip"),
+        clip=_checked_clip(clip, network_of(model)),
         clip_biases=bool(clip_biases),
         stratified=stratified,
         score_limit=at_least_zero(score_limit, "score_limit"),
@@ -228,6 +231,17 @@ def train_many(
     with suppress(KeyboardInterrupt):
         trainings += map_ordered(one, range(whole_number(n, "n", at_least=1)), workers=workers, progress=progress)
     return trainings
+
+
+def _checked_clip(clip: float | ArrayLike | None, network: Network) -> float | Floats | None:
+    """Return the limit of weights, or one for each parameter (n_weights,)."""
+    if clip is None or np.ndim(clip) == 0:
+        return None if clip is None else positive_number(clip, "clip")
+    limits = np.array(clip, dtype=np.float64)
+    if limits.shape != (network.n_weights,) or not (limits >= 0).all():
+        problem = f"has shape {limits.shape} and {int((~(limits >= 0)).sum())} entries below zero or NaN"
+        raise InputError("clip", problem, f"Pass one number, or {network.n_weights} of at least 0, infinity for none")
+    return limits
 
 
 def _parts(

@@ -1,0 +1,242 @@
+"""Newton's method for functions made of kernels, jointly with nuisances.
+
+The point p (r + n_nu,) holds the coefficients b of orthonormal planes (:class:`hepstat.nplm.nystroem.Basis`), then the
+nuisances. With the score g = f + log r of a row, whose weight as reference is w and which stands for n events of data,
+
+    likelihood:  sum [w (e^g - 1) - n g]                        + ridge / 2 |f|^2 - log A(nu)/A(0)
+    logistic:    sum [w log(1 + e^g) + n log(1 + e^-g)]         + ridge / 2 |f|^2
+
+is the objective. A matrix is kept for as long as steps with it come close enough, since it is what takes time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.special import expit
+
+from hepstat.kernels.nplm.nuisances import Effect, Nuisances, auxiliary, fill_effect
+from hepstat.nplm.nystroem import Basis, pieces
+from hepstat.types import Floats
+
+__all__ = ["CONVERGED", "LOSSES", "REASONS", "Minimum", "Objective", "Rows", "minimise"]
+
+CONVERGED, USED_UP, STALLED, CONCAVE, LIMIT = range(5)
+REASONS = {
+    USED_UP: "Newton's method has used up its steps",
+    STALLED: "no step makes the objective smaller",
+    CONCAVE: "the objective is not convex: negative weights outweigh the others somewhere",
+    LIMIT: "a nuisance has run into its limit",
+}
+
+_CHEAP = 2e9  # multiplications for planes of all rows, below which a gradient uses planes and a step a new matrix
+_TOLERANCE = 1e-10  # of what a further step would gain, in units of log L
+_NEARLY = 1e-7  # what may be left where rounding ends the descent
+_ROUNDING = 1e-12  # of the objective, as a share of the number of events
+_MOST_STEPS = 200
+_HALVINGS = 40
+_CLOSE = 0.3  # largest ratio of gains for which the matrix is kept
+_LEAST_SHARE = 1e-8
+_LARGEST = 700.0  # of a score whose exponential is finite
+
+
+class Rows(NamedTuple):
+    """Features z (N, d), planes of nuisances (N, K), weights as reference w (N,), numbers of data events n (N,)."""
+
+    z: Floats
+    planes: Floats
+    w: Floats
+    n: Floats
+
+
+def likelihood(g: Floats, w: Floats, n: Floats) -> tuple[float, Floats, Floats]:
+    """Return the sum of w (e^g - 1) - n g, and its first and second derivative by g (N,)."""
+    with np.errstate(over="ignore"):
+        mean = w * np.exp(np.minimum(g, _LARGEST))
+        value = float((w * np.expm1(np.minimum(g, _LARGEST)) - n * g).sum())
+    return value, mean - n, mean
+
+
+def logistic(g: Floats, w: Floats, n: Floats) -> tuple[float, Floats, Floats]:
+    """Return the sum of w log(1 + e^g) + n log(1 + e^-g), and its first and second derivative by g (N,)."""
+    up, down = expit(g), expit(-g)
+    value = float((w * np.logaddexp(0.0, g) + n * np.logaddexp(0.0, -g)).sum())
+    return value, w * up - n * down, (w + n) * up * down
+
+
+LOSSES: dict[str, Callable[[Floats, Floats, Floats], tuple[float, Floats, Floats]]] = {
+    "likelihood": likelihood,
+    "logistic": logistic,
+}
+
+
+class Sums(NamedTuple):
+    """Value, gradient (r + n_nu,), and the matrix (r + n_nu, r + n_nu) without ridge, if wanted."""
+
+    value: float
+    slope: Floats
+    matrix: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What is minimised.
+
+    Attributes
+    ----------
+    rows : Rows
+    basis : Basis or None
+        None for f = 0.
+    ridge : float
+    loss : str
+        Of :data:`LOSSES`.
+    nuisances : Nuisances
+        What multiplies with their planes, and what is known of them.
+    limits : ndarray, (n_nu, 2)
+    """
+
+    rows: Rows
+    basis: Basis | None
+    ridge: float
+    loss: str
+    nuisances: Nuisances
+    limits: Floats
+
+    @property
+    def rank(self) -> int:
+        """Number of planes of f."""
+        return 0 if self.basis is None else len(self.basis.centres)
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return self.rank + len(self.limits)
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether planes are made quickly, so that there is no need to do without them."""
+        return len(self.rows.w) * self.rank**2 < _CHEAP
+
+    def sums(self, p: Floats, *, matrix: bool) -> Sums:
+        """Return the objective at a point."""
+        r, basis = self.rank, self.basis
+        a = np.empty(0) if basis is None else basis.coefficients(p[:r])
+        c, first = self._coefficients(p[r:])
+        by_planes = matrix or self.is_cheap
+        value, slope_f, slope_c = 0.0, np.zeros(r), np.zeros(c.size)
+        total = np.zeros((self.size, self.size)) if matrix else None
+        for piece in pieces(len(self.rows.w)):
+            z, planes, w, n = (column[piece] for column in self.rows)
+            columns = np.empty((0, len(w))) if basis is None else basis.kernels(z).T
+            if basis is not None and by_planes:
+                columns = basis.orthogonalised(columns)
+            part, s, h = LOSSES[self.loss](planes @ c + (p[:r] if by_planes else a) @ columns, w, n)
+            value += part
+            slope_f += columns @ s
+            slope_c += s @ planes
+            if total is not None:
+                total += _squares(np.vstack([columns, (planes @ first).T]) if c.size else columns, h)
+        if basis is not None and not by_planes:
+            slope_f = basis.orthogonalised(slope_f)
+        value += 0.5 * self.ridge * float(p[:r] @ p[:r])
+        slope = np.concatenate([slope_f + self.ridge * p[:r], slope_c @ first])
+        for i, nu in enumerate(p[r:]):
+            known, gain, bend = auxiliary(self.nuisances, i, nu)
+            value -= known
+            slope[r + i] -= gain
+            if total is not None:
+                total[r + i, r + i] += max(-bend, 0.0)
+        return Sums(value, slope, total)
+
+    def room(self, p: Floats, step: Floats) -> float:
+        """Return the largest share of a step that keeps nuisances within their limits."""
+        moves = zip(p[self.rank :], step[self.rank :], self.limits, strict=True)
+        shares = [((high if move > 0 else low) - nu) / move for nu, move, (low, high) in moves if move != 0]
+        return min(1.0, 0.99 * min(shares, default=np.inf))
+
+    def _coefficients(self, nu: Floats) -> tuple[Floats, Floats]:
+        """Return the coefficients of planes (K,), and their derivatives by nuisances (K, n_nu)."""
+        k, n = len(self.nuisances.matrix), len(nu)
+        effect = Effect(np.zeros(k), np.zeros((k, n)), np.zeros((k, n, n)))
+        fill_effect(self.nuisances, nu, effect)
+        return effect.coefficients, effect.first
+
+
+class Minimum(NamedTuple):
+    """Where the objective is least.
+
+    p (r + n_nu,); gain: what one more step would gain; steps; status, `CONVERGED` or a key of `REASONS`; dof: effective
+    degrees of freedom of f, the trace of H (H + ridge)^-1 with the last matrix H.
+    """
+
+    p: Floats
+    gain: float
+    steps: int
+    status: int
+    dof: float
+
+
+def minimise(objective: Objective) -> Minimum:
+    """Descend from f = 0 and nu = 0."""
+    p, gain, dof = np.zeros(objective.size), np.inf, np.nan
+    rows = objective.rows
+    slack = _ROUNDING * float(np.abs(rows.w).sum() + rows.n.sum())
+    now, fresh, steps = objective.sums(p, matrix=True), True, 0
+    factor: Any = None
+    while steps < _MOST_STEPS:
+        if now.matrix is not None:
+            factor = _factor(objective, now.matrix)
+            if factor is None:
+                return Minimum(p, gain, steps, CONCAVE, np.nan)
+            dof = _degrees(objective, factor)
+        step = -cho_solve(factor, now.slope)
+        before, gain = gain, -0.5 * float(step @ now.slope)
+        if gain <= _TOLERANCE:
+            return Minimum(p, gain, steps, CONVERGED, dof)
+        share, found = objective.room(p, step), None
+        if share < _LEAST_SHARE:
+            return Minimum(p, gain, steps, LIMIT, dof)
+        if fresh or gain < _CLOSE * before:
+            for _ in range(_HALVINGS if fresh and gain > _NEARLY else 1):
+                trial = objective.sums(p + share * step, matrix=False)
+                if trial.value <= now.value - 1e-4 * share * gain + slack:
+                    found = trial
+                    break
+                share *= 0.5
+        if found is None and fresh:
+            return Minimum(p, gain, steps, CONVERGED if gain <= _NEARLY else STALLED, dof)
+        if found is None:
+            now, fresh = objective.sums(p, matrix=True), True
+            continue
+        p, steps, fresh = p + share * step, steps + 1, objective.is_cheap
+        now = objective.sums(p, matrix=True) if fresh else found
+    return Minimum(p, gain, steps, USED_UP, dof)
+
+
+def _squares(columns: Floats, h: Floats) -> Floats:
+    """Return sum_e h_e v_e v_e^T of columns v (m, e)."""
+    if (h >= 0).all():
+        rooted = columns * np.sqrt(h)
+        return np.asarray(rooted @ rooted.T)  # half of the work
+    return np.asarray((columns * h) @ columns.T)
+
+
+def _factor(objective: Objective, matrix: Floats) -> Any:
+    """Return the Cholesky factor of the matrix with ridge; None if there is none."""
+    ridge = np.zeros(objective.size)
+    ridge[: objective.rank] = objective.ridge
+    try:
+        return cho_factor(matrix + np.diag(ridge), lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError:
+        return None
+
+
+def _degrees(objective: Objective, factor: Any) -> float:
+    """Return the trace of H (H + ridge)^-1 for f."""
+    rank = objective.rank
+    inverse = cho_solve(factor, np.eye(objective.size)[:, :rank])
+    return float(rank - objective.ridge * np.trace(inverse[:rank]))

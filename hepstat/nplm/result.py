@@ -1,0 +1,156 @@
+"""What the test says about a data set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import chi2
+
+from hepstat.infer import p_to_z
+from hepstat.learn import Model
+from hepstat.nplm.fitting import Found
+from hepstat.nplm.maximise import Maximum
+from hepstat.types import Floats
+
+if TYPE_CHECKING:
+    from hepstat.nplm.machine import NewPhysicsTest
+
+__all__ = ["FittedNuisance", "NewPhysicsResult", "result_of"]
+
+
+@dataclass(frozen=True)
+class FittedNuisance:
+    """A nuisance after the fits.
+
+    Attributes
+    ----------
+    name : str
+    auxiliary : float
+        What was measured, as given to the test.
+    with_network, reference : float
+        nu at the maximum of tau and at that of Delta.
+    pull, reference_pull : float
+        Their distance from what was measured in standard deviations of that measurement. A large pull of the reference
+        is to be looked at like any other, whatever t says.
+    at_limit : bool
+        Whether one of them is at the end of what the effect or the nuisance allows.
+    """
+
+    name: str
+    auxiliary: float
+    with_network: float
+    reference: float
+    pull: float
+    reference_pull: float
+    at_limit: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NewPhysicsResult:
+    """Result of a :class:`NewPhysicsTest`.
+
+    Attributes
+    ----------
+    t, tau, delta : float
+        t = tau - delta.
+    ndof : int
+        Number of parameters of the network.
+    log_p_chi2, p_chi2, z_chi2 : float
+        Logarithm of the p-value if t followed a chi-square with `ndof` degrees of freedom, p-value (0 where it
+        underflows) and significance. Only toys tell whether it does: :func:`hepstat.nplm.calibrate`.
+    n : int
+        Number of data events.
+    nuisances : tuple of FittedNuisance
+    model : Model
+        The function f(x), log of the ratio of what data look like to the reference at the fitted nuisances.
+    nu : ndarray, (n_nu,)
+        Nuisances at the maximum of tau.
+    n_clipped : int
+        Parameters at the clip.
+    method : {"adam", "fast"}
+    maximum : Maximum
+        How the maximum was found: status, epochs and L on the way of a training, L of all descents.
+    shift : float
+        tau of all events less that of the rows on which it was maximised, at the same point: what replacing events by
+        fewer (``compress``, ``cell``) has done there.
+    test : NewPhysicsTest
+        The test itself.
+    data : ndarray, (n, d)
+    """
+
+    t: float
+    tau: float
+    delta: float
+    ndof: int
+    log_p_chi2: float
+    n: int
+    nuisances: tuple[FittedNuisance, ...]
+    model: Model
+    nu: Floats
+    n_clipped: int
+    method: str
+    maximum: Maximum
+    shift: float
+    test: NewPhysicsTest
+    data: Floats
+
+    @property
+    def p_chi2(self) -> float:
+        """p-value for a chi-square with `ndof` degrees of freedom."""
+        return math.exp(self.log_p_chi2)
+
+    @property
+    def z_chi2(self) -> float:
+        """Its significance."""
+        return float(p_to_z(log_p=self.log_p_chi2))
+
+    def log_ratio(self, x: ArrayLike, *, nuisances: bool = True) -> Floats:
+        """Return log n(x|H) / n(x|R_0) (n,) of events (n, d) at the maximum: f + log r, or f alone."""
+        f = self.model(x)
+        return f + self.test.reference.effect.log_ratio(x, self.nu) if nuisances and len(self.nu) else f
+
+    @property
+    def t_history(self) -> tuple[np.ndarray, Floats]:
+        """Epochs, and t before each of them; empty for descents."""
+        epochs = self.maximum.epochs
+        return epochs, -2.0 * self.maximum.losses[: len(epochs)] - self.delta
+
+    def __repr__(self) -> str:
+        """Show t and what it means by chi-square."""
+        parts = f"t = {self.t:.4g}, tau = {self.tau:.4g}, Delta = {self.delta:.4g}"
+        chi2_text = f"chi2 with {self.ndof} dof: p = {self.p_chi2:.3g}, Z = {self.z_chi2:.3g}"
+        pulls = "".join(f"; {one.name} = {one.with_network:.4g}, pull {one.pull:+.2f}" for one in self.nuisances)
+        return f"NewPhysicsResult({parts}; {chi2_text}{pulls}; {self.method}, {self.maximum.status})"
+
+
+def result_of(test: NewPhysicsTest, x: Floats, measured: Floats, found: Found) -> NewPhysicsResult:
+    """Return what was found as a result."""
+    low, high = test.limits
+    nuisances = []
+    for i, nuisance in enumerate(test.nuisances):
+        a, nu, nu0 = float(measured[i]), float(found.nu[i]), float(found.nu_reference[i])
+        limit = not (low[i] < nu < high[i] and low[i] < nu0 < high[i])
+        pulls = nuisance.pull(nu, a), nuisance.pull(nu0, a)
+        nuisances.append(FittedNuisance(nuisance.name, a, nu, nu0, *pulls, limit))
+    t = found.tau - found.delta
+    return NewPhysicsResult(
+        t=t,
+        tau=found.tau,
+        delta=found.delta,
+        ndof=test.ndof,
+        log_p_chi2=float(chi2.logsf(t, test.ndof)) if t > 0 else 0.0,
+        n=len(x),
+        nuisances=tuple(nuisances),
+        model=test.model(found.theta),
+        nu=found.nu,
+        n_clipped=int((np.abs(found.theta) >= test.bound).sum()),
+        method=test.method.name,
+        maximum=found.maximum,
+        shift=found.shift,
+        test=test,
+        data=x,
+    )

@@ -214,6 +214,20 @@ def negative(out: str, scale: Literal["quick", "full"], seed: int, workers: int)
     _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="parts")
 
 
+@reproduce.command()
+@_study_options
+@_one_line_errors
+def nplm(out: str, scale: Literal["quick", "full"], seed: int, workers: int) -> None:
+    """Look for anything new with a network, beside nuisances (arXiv:2111.13633).
+
+    Prints a table, and writes results.json, pictures and toys into the folder of --out: five minutes with two workers,
+    or an hour with --scale full. A run that was interrupted goes on with the toys that are there.
+    """
+    from hepstat.studies.nplm import reproduce as run
+
+    _rerun(run, out, scale=scale, seed=seed, workers=workers, progress="parts")
+
+
 @main.command()
 @_one_line_errors
 def warmup() -> None:

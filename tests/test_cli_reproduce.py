@@ -4,10 +4,15 @@ import pytest
 from click.testing import CliRunner
 
 from hepstat.cli import main
-from hepstat.studies import guide, lovasz, negative
+from hepstat.studies import guide, lovasz, negative, nplm
 from hepstat.studies.results import Results, row
 
-STUDIES = {"lovasz": (lovasz, "training"), "guide": (guide, "figures"), "negative": (negative, "parts")}
+STUDIES = {
+    "lovasz": (lovasz, "training"),
+    "guide": (guide, "figures"),
+    "negative": (negative, "parts"),
+    "nplm": (nplm, "parts"),
+}
 
 
 def _run(*arguments):

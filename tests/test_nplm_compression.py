@@ -11,7 +11,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from hepstat.errors import InputError
 from hepstat.kernels import compression as kernels
 from hepstat.kernels.compression import compress_line, merge_boxes
-from hepstat.nplm.compression import Compressed, _steepness, cell_width, compress, merge_cells, merge_identical
+from hepstat.nplm.compression import (
+    Compressed,
+    _steepness,
+    cell_width,
+    compress,
+    merge_cells,
+    merge_identical,
+    merge_together,
+)
 
 NET = {"hidden": (4,), "clip": 9.0}
 
@@ -212,16 +220,33 @@ def test_identical_events():
 def test_boxes(size):
     """Sums and means are kept, boxes have no more events than they may, and the spread is what variances lose."""
     rng = np.random.default_rng(1)
-    x, w = np.round(rng.normal(size=(300, 3)), 1), rng.exponential(size=300)
+    x, kinds = np.round(rng.normal(size=(300, 3)), 1), rng.exponential(size=(300, 2))
+    kinds[:40, 0] = kinds[200:, 1] = 0.0
     units = np.array([1.0, 2.0, 0.5])
-    means, sums, spread = merge_boxes(x, w, units, size)
-    assert np.log2(sums.size) % 1 == 0
-    assert 300 / sums.size <= size
-    assert sums.size == 1 or 600 / sums.size > size
-    assert sums.sum() == pytest.approx(w.sum())
-    assert_allclose(sums @ means, w @ x, atol=1e-10)
-    lost = (w @ x**2 - sums @ means**2) / units**2
+    means, sums, spread = merge_boxes(x, kinds, units, size)
+    assert np.log2(len(sums)) % 1 == 0
+    assert 300 / len(sums) <= size
+    assert len(sums) == 1 or 600 / len(sums) > size
+    assert_allclose(sums.sum(axis=0), kinds.sum(axis=0))
+    w, mass = kinds.sum(axis=1), sums.sum(axis=1)
+    assert_allclose(mass @ means, w @ x, atol=1e-10)
+    lost = (w @ x**2 - mass @ means**2) / units**2
     assert spread == pytest.approx(lost.sum() / w.sum())
+
+
+def test_boxes_of_reference_and_data():
+    """Both are merged at the same places, reference events of negative weight apart, and those of no weight dropped."""
+    rng = np.random.default_rng(1)
+    x, w, n = rng.normal(size=(400, 2)), rng.exponential(size=400), np.zeros(400)
+    w[:50] *= -1
+    w[300:], n[300:390] = 0.0, 1.0
+    nodes, weights, counts = merge_together(x, w, n, np.ones(2), 8)
+    assert np.isfinite(nodes).all()
+    assert weights.sum() == pytest.approx(w.sum())
+    assert counts.sum() == 90
+    assert_allclose(nodes.T @ (np.abs(weights) + counts), x.T @ (np.abs(w) + n), atol=1e-10)
+    assert (counts[weights < 0] == 0).all()
+    assert ((counts > 0) & (weights > 0)).any()
 
 
 def test_boxes_of_signed_events():

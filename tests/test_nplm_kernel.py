@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hepstat.errors import FitError, InputError
 from hepstat.nplm import kernel_newton
+from hepstat.nplm.blas import one_blas_thread
+from hepstat.nplm.deviation import deviation
 from hepstat.nplm.effects import Normalisation, combine
 from hepstat.nplm.kernel_machine import KernelTest
 from hepstat.nplm.kernel_newton import CONCAVE, LOSSES, Objective, Rows
@@ -122,6 +125,22 @@ def test_nuisances():
     assert "norm = " in repr(result)
 
 
+def test_limits_of_nuisances():
+    """A nuisance stays at a limit that it would cross, and f takes the rest; inside, limits change nothing."""
+    x = null(np.array([0.3]), np.random.default_rng(5))
+    options = {**ONE, "width": 1.0, "loss": "likelihood", "effects": [Normalisation("norm")]}
+    free, wide, tight = (
+        KernelTest(R1, nuisances=[Gaussian("norm", 0.1, low, high)], **options).run(x)
+        for low, high in ((-np.inf, np.inf), (-0.3, 0.3), (-0.1, 0.02))
+    )
+    assert wide.t == pytest.approx(free.t, abs=1e-6)
+    one = tight.nuisances[0]
+    assert (one.reference, one.at_limit) == (0.02, True)
+    held = KernelTest(R1, nuisances=[Gaussian("norm", 0.1, -0.1, 0.02)], **{**options, "penalty": 0.1}).run(x)
+    assert held.nuisances[0].with_network == 0.02
+    assert tight.t > free.t
+
+
 def test_toys():
     """Records are those of the test itself, in any blocks; t is near the degrees of freedom."""
     test = KernelTest(R1, **ONE, width=1.0)
@@ -136,6 +155,21 @@ def test_toys():
     np.testing.assert_allclose(records["tau"] - records["delta"], records["t"])
     assert records["nu0_norm"].mean() == pytest.approx(0.2, abs=0.1)
     assert records["aux_norm"].std() > 0
+
+
+def test_one_thread():
+    """BLAS has one thread while anybody is inside, and what it had before afterwards."""
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with one_blas_thread():
+            with one_blas_thread():
+                assert set(threads()) == {1}
+            assert set(threads()) == {1}
+        assert threads() == before
 
 
 def test_signed_weights(monkeypatch):
@@ -168,6 +202,15 @@ def test_options():
     assert other.describe()["width"] == 2.0
     assert test.run(D3, rng=4).t == test.replace(centres=60).run(D3, rng=4).t
     assert test.run(D3[:1]).n == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"nuisances": [Gaussian("norm", 0.1)], "effects": [Normalisation("norm")]}])
+def test_no_data(options):
+    """Where nothing was seen f is as low as the penalty lets it, and t about twice what is expected."""
+    result = KernelTest(R1, expected=3.0, penalty=1e-5, centres=60, loss="likelihood", **options).run(np.empty((0, 1)))
+    assert result.n == 0
+    assert 4.0 < result.t <= result.tau + 0.01 <= 6.01
+    assert deviation(result).t == pytest.approx(result.t)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,12 @@ def compress(
     See Also
     --------
     cell_width : The bound.
+
+    Notes
+    -----
+    Sums of w (f + log r), as over data, are off by no more than the tolerance times the sum of abs(w), by the same
+    argument. For networks whose weights are all at the clip the measured errors are rounding even at a bound of 1e-2:
+    a steep rise within a cell counts little where exp(f) is largest.
     """
     events = features(x)
     if events.shape[1] != 1:
@@ -270,7 +276,7 @@ def merge_together(x: Floats, w: Floats, n: Floats, units: Floats, size: int) ->
     does, as it could if each had means of its own. Reference events of negative weight have boxes of their own.
     """
     parts = []
-    for chosen, sign in ((w >= 0, 1.0), (w < 0, -1.0)):
+    for chosen, sign in (((w > 0) | ((w == 0) & (n > 0)), 1.0), (w < 0, -1.0)):
         if chosen.any():
             masses = np.stack([sign * w[chosen], n[chosen]], axis=1)
             means, sums, _ = merge_boxes(x[chosen], masses, units, size)

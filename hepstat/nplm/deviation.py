@@ -19,6 +19,7 @@ from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.histogram import Axis, Histogram, Regular
 from hepstat.nplm.kernel_machine import KernelResult
+from hepstat.nplm.prepared import checked_planes
 from hepstat.nplm.result import NewPhysicsResult
 from hepstat.record import Record
 from hepstat.types import Floats
@@ -265,8 +266,8 @@ class _Events:
         reference, fitted = result.test.reference, result.nuisances
         nu_0 = np.array([one.reference for one in fitted])
         first, null = (reference.effect.polynomial(nu) for nu in (result.nu, nu_0))
-        planes = reference.effect.planes(result.data), reference.planes
-        self.f = result.model(result.data), result.model(reference.x)
+        planes = checked_planes(reference.effect, result.data, "data"), reference.planes
+        self.f = result.model(result.data) if len(result.data) else np.empty(0), result.model(reference.x)
         self.w, self.null = reference.w, np.exp(planes[1] @ null)
         self.fitted = np.exp(planes[1] @ first)
         self.learned = np.exp(planes[1] @ first + self.f[1])

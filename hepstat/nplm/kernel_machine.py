@@ -16,6 +16,7 @@ from hepstat.digest import numbers_digest
 from hepstat.errors import FitError, InputError
 from hepstat.kernels.compression import compress_line
 from hepstat.nplm.base import ReferenceTest
+from hepstat.nplm.blas import one_blas_thread
 from hepstat.nplm.effects import Effect
 from hepstat.nplm.kernel_newton import CONVERGED, LOSSES, REASONS, Minimum, Objective, Rows, minimise
 from hepstat.nplm.kernel_toys import KernelToys
@@ -135,6 +136,8 @@ class KernelTest(ReferenceTest):
     The penalty is counted as in the programs of the paper (Falkon), lambda / 2 for the mean over N events. Toys draw
     centres of their own, so what these do to t is part of its distribution.
 
+    Products of matrices take one thread, so that bits do not depend on how many there are. Toys run in parallel.
+
     With one feature and no nuisances, events in cells of a fifth of the width are replaced by nodes of a Gauss rule to
     find f (it changes t by about 1e-5); t itself is always that of all events.
     """
@@ -245,6 +248,7 @@ class KernelTest(ReferenceTest):
         """
         return KernelToys(self, source, nu)
 
+    @one_blas_thread()
     def fit(self, x: Floats, measured: Floats, generator: np.random.Generator) -> KernelResult:
         """Return the result for checked data (n, d) and auxiliary measurements (n_nu,), whatever its status."""
         reference = self.reference
@@ -304,9 +308,9 @@ class KernelTest(ReferenceTest):
         """Return -2 L with all events as they are."""
         reference = self.reference
         c = reference.effect.polynomial(nu)
-        g, g_reference = reference.effect.planes(x) @ c, reference.planes @ c
+        g, g_reference = checked_planes(reference.effect, x, "data") @ c, reference.planes @ c
         if model is not None:
-            g, g_reference = g + model(x), g_reference + model(reference.x)
+            g, g_reference = g + (model(x) if len(x) else 0.0), g_reference + model(reference.x)
         auxiliary = [
             float(nuisance.constraint(float(a)).log_ratio(value))
             for nuisance, a, value in zip(self.nuisances, measured, nu, strict=True)

@@ -21,16 +21,15 @@ from scipy.special import expit
 
 from hepstat.kernels.nplm.nuisances import Effect, Nuisances, auxiliary, fill_effect
 from hepstat.nplm.nystroem import Basis, pieces
-from hepstat.types import Floats
+from hepstat.types import Bools, Floats
 
 __all__ = ["CONVERGED", "LOSSES", "REASONS", "Minimum", "Objective", "Rows", "minimise"]
 
-CONVERGED, USED_UP, STALLED, CONCAVE, LIMIT = range(5)
+CONVERGED, USED_UP, STALLED, CONCAVE = range(4)
 REASONS = {
     USED_UP: "Newton's method has used up its steps",
     STALLED: "no step makes the objective smaller",
     CONCAVE: "the objective is not convex: negative weights outweigh the others somewhere",
-    LIMIT: "a nuisance has run into its limit",
 }
 
 _CHEAP = 2e9  # multiplications for planes of all rows, below which a gradient uses planes and a step a new matrix
@@ -40,7 +39,6 @@ _ROUNDING = 1e-12  # of the objective, as a share of the number of events
 _MOST_STEPS = 200
 _HALVINGS = 40
 _CLOSE = 0.3  # largest ratio of gains for which the matrix is kept
-_LEAST_SHARE = 1e-8
 _LARGEST = 700.0  # of a score whose exponential is finite
 
 
@@ -152,11 +150,28 @@ class Objective:
                 total[r + i, r + i] += max(-bend, 0.0)
         return Sums(value, slope, total)
 
+    def outward(self, p: Floats, move: Floats) -> Bools:
+        """Return which coordinates are nuisances at a limit that a move (r + n_nu,) would cross."""
+        nu, crossing = p[self.rank :], np.zeros(self.size, dtype=np.bool_)
+        low, high = self.limits.T
+        at = move[self.rank :]
+        crossing[self.rank :] = ((nu <= low) & (at < 0)) | ((nu >= high) & (at > 0))
+        return crossing
+
+    def moved(self, p: Floats, step: Floats) -> Floats:
+        """Return the point after a step, nuisances within their limits."""
+        there = p + step
+        for limit in self.limits.T:  # rounding leaves some just short of it
+            nu = there[self.rank :]
+            there[self.rank :] = np.where(np.isclose(nu, limit, rtol=1e-12, atol=1e-15), limit, nu)
+        there[self.rank :] = np.clip(there[self.rank :], *self.limits.T)
+        return there
+
     def room(self, p: Floats, step: Floats) -> float:
-        """Return the largest share of a step that keeps nuisances within their limits."""
+        """Return the largest share of a step, up to 1, that keeps nuisances within their limits."""
         moves = zip(p[self.rank :], step[self.rank :], self.limits, strict=True)
         shares = [((high if move > 0 else low) - nu) / move for nu, move, (low, high) in moves if move != 0]
-        return min(1.0, 0.99 * min(shares, default=np.inf))
+        return float(min([1.0, *shares]))
 
     def _coefficients(self, nu: Floats) -> tuple[Floats, Floats]:
         """Return the coefficients of planes (K,), and their derivatives by nuisances (K, n_nu)."""
@@ -181,28 +196,24 @@ class Minimum(NamedTuple):
 
 
 def minimise(objective: Objective) -> Minimum:
-    """Descend from f = 0 and nu = 0."""
+    """Descend from f = 0 and nu = 0; nuisances at a limit that they would cross stay there."""
     p, gain, dof = np.zeros(objective.size), np.inf, np.nan
     rows = objective.rows
     slack = _ROUNDING * float(np.abs(rows.w).sum() + rows.n.sum())
     now, fresh, steps = objective.sums(p, matrix=True), True, 0
-    factor: Any = None
+    system = _System(objective)
     while steps < _MOST_STEPS:
-        if now.matrix is not None:
-            factor = _factor(objective, now.matrix)
-            if factor is None:
-                return Minimum(p, gain, steps, CONCAVE, np.nan)
-            dof = _degrees(objective, factor)
-        step = -cho_solve(factor, now.slope)
+        if now.matrix is not None and not system.take(now.matrix):
+            return Minimum(p, gain, steps, CONCAVE, np.nan)
+        dof = system.dof
+        step = system.step(p, now.slope)
         before, gain = gain, -0.5 * float(step @ now.slope)
         if gain <= _TOLERANCE:
             return Minimum(p, gain, steps, CONVERGED, dof)
         share, found = objective.room(p, step), None
-        if share < _LEAST_SHARE:
-            return Minimum(p, gain, steps, LIMIT, dof)
         if fresh or gain < _CLOSE * before:
             for _ in range(_HALVINGS if fresh and gain > _NEARLY else 1):
-                trial = objective.sums(p + share * step, matrix=False)
+                trial = objective.sums(objective.moved(p, share * step), matrix=False)
                 if trial.value <= now.value - 1e-4 * share * gain + slack:
                     found = trial
                     break
@@ -212,9 +223,50 @@ def minimise(objective: Objective) -> Minimum:
         if found is None:
             now, fresh = objective.sums(p, matrix=True), True
             continue
-        p, steps, fresh = p + share * step, steps + 1, objective.is_cheap
+        p, steps, fresh = objective.moved(p, share * step), steps + 1, objective.is_cheap
         now = objective.sums(p, matrix=True) if fresh else found
     return Minimum(p, gain, steps, USED_UP, dof)
+
+
+class _System:
+    """The last matrix with its ridge, and its Cholesky factor without the nuisances that are held at a limit."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._ridge = np.zeros(objective.size)
+        self._ridge[: objective.rank] = objective.ridge
+        self._matrix = np.empty((0, 0))
+        self._factors: dict[bytes, Any] = {}
+        self.dof = np.nan
+
+    def take(self, matrix: Floats) -> bool:
+        """Take a new matrix; return whether it is positive definite."""
+        rank, size = self._objective.rank, self._objective.size
+        self._matrix, self._factors = matrix + np.diag(self._ridge), {}
+        try:
+            factor = self._factor(np.zeros(size, dtype=np.bool_))
+        except LinAlgError:
+            return False
+        inverse = cho_solve(factor, np.eye(size)[:, :rank])[:rank]
+        self.dof = float(rank - self._objective.ridge * np.trace(inverse))
+        return True
+
+    def step(self, p: Floats, slope: Floats) -> Floats:
+        """Return Newton's step from a point."""
+        held = self._objective.outward(p, -slope)
+        while True:
+            step = -np.asarray(cho_solve(self._factor(held), np.where(held, 0.0, slope)))
+            crossing = self._objective.outward(p, step)
+            if not crossing.any():
+                return step
+            held |= crossing
+
+    def _factor(self, held: Bools) -> Any:
+        key = held.tobytes()
+        if key not in self._factors:
+            matrix = np.where(held[:, np.newaxis] | held, np.diag(np.diag(self._matrix)), self._matrix)
+            self._factors[key] = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        return self._factors[key]
 
 
 def _squares(columns: Floats, h: Floats) -> Floats:
@@ -223,20 +275,3 @@ def _squares(columns: Floats, h: Floats) -> Floats:
         rooted = columns * np.sqrt(h)
         return np.asarray(rooted @ rooted.T)  # half of the work
     return np.asarray((columns * h) @ columns.T)
-
-
-def _factor(objective: Objective, matrix: Floats) -> Any:
-    """Return the Cholesky factor of the matrix with ridge; None if there is none."""
-    ridge = np.zeros(objective.size)
-    ridge[: objective.rank] = objective.ridge
-    try:
-        return cho_factor(matrix + np.diag(ridge), lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        return None
-
-
-def _degrees(objective: Objective, factor: Any) -> float:
-    """Return the trace of H (H + ridge)^-1 for f."""
-    rank = objective.rank
-    inverse = cho_solve(factor, np.eye(objective.size)[:, :rank])
-    return float(rank - objective.ridge * np.trace(inverse[:rank]))

@@ -230,9 +230,9 @@ def learn_effect(
     Notes
     -----
     A squared loss between the central sample and each varied one, whose minimum is at e^f = r (:class:`VariedLoss`).
-    The samples limit what is learned: with 100,000 central and as many varied events, log r at the outer points is off
-    by about .01 to .02. That changes t by about the number of data events times the square, so simulate accordingly;
-    samples made with the same random numbers are worth several independent ones.
+    The samples limit what is learned: from 100,000 events each, five features, log r at the outer points scatters by
+    about .02 from one set of samples to another. An error changes t by about the number of data events times its mean
+    square, so simulate accordingly. Shifted copies, or the same random numbers in all samples, lower it.
     Terms are learned at once from all samples, by networks of their own that start without effect. Closure compares
     different events: of shifted copies it takes one half of the validation events as they are, and the other shifted.
     """

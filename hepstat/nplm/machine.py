@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import features, finite_number, positive_number, weighted_events, whole_number
+from hepstat.checks import positive_number, whole_number
 from hepstat.digest import numbers_digest
 from hepstat.errors import InputError, TrainingError
 from hepstat.learn import Model, Network
+from hepstat.nplm.base import ReferenceTest
 from hepstat.nplm.compression import merge_together
-from hepstat.nplm.effects import Effect, combine
+from hepstat.nplm.effects import Effect
 from hepstat.nplm.fitting import REASONS, maximise
 from hepstat.nplm.likelihood import Likelihood, Sample, join
 from hepstat.nplm.maximise import Adam, Fast
 from hepstat.nplm.nuisances import Nuisance
-from hepstat.nplm.prepared import known, prepare, shrinking
+from hepstat.nplm.prepared import known, shrinking
 from hepstat.nplm.result import NewPhysicsResult, result_of
 from hepstat.nplm.sources import EventSource
 from hepstat.nplm.toys import NewPhysicsToys
@@ -33,7 +34,7 @@ __all__ = ["NewPhysicsTest"]
 _MOST_FAST = 1000  # parameters of a network whose Gauss-Newton matrix is affordable
 
 
-class NewPhysicsTest:
+class NewPhysicsTest(ReferenceTest):
     """A test of data against a reference, for any departure that a network can express.
 
     Parameters
@@ -99,12 +100,7 @@ class NewPhysicsTest:
         method: Adam | Fast | None = None,
         standardise: bool = True,
     ) -> None:
-        x, w = weighted_events(reference, weights, "reference")
-        if expected is not None:
-            w = w * (positive_number(expected, "expected") / float(w.sum()))
-        self.nuisances = tuple(nuisances)
-        self.standardise = bool(standardise)
-        self.reference = prepare(x, w, combine(effects, self.nuisances), self.standardise)
+        super().__init__(reference, weights, expected, nuisances, effects, standardise)
         self._set(hidden, activation, clip, clip_biases, Fast() if method is None else method)
 
     def _set(
@@ -133,16 +129,6 @@ class NewPhysicsTest:
     def ndof(self) -> int:
         """Number of parameters of the network, the degrees of freedom that the clip is tuned for."""
         return self.network.n_weights
-
-    @property
-    def expected(self) -> float:
-        """Number of events that are expected in data, N(R_0)."""
-        return float(self.reference.w.sum())
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        return int(self.reference.x.shape[1])
 
     def replace(self, **changes: Any) -> NewPhysicsTest:
         """Return a test of the same reference and nuisances with other options.
@@ -236,13 +222,6 @@ class NewPhysicsTest:
             raise TrainingError(f"{REASONS[found.status].capitalize()}.")
         return result_of(self, x, measured, found)
 
-    def auxiliary(self, values: Mapping[str, float] | None) -> Floats:
-        """Return the auxiliary measurements (n_nu,) in the order of the nuisances, central ones where none is given."""
-        given = self._named(values, "auxiliary")
-        return np.array(
-            [finite_number(given.get(nuisance.name, nuisance.central), "auxiliary") for nuisance in self.nuisances]
-        )
-
     def toys(self, source: EventSource, nu: Mapping[str, float] | None = None) -> NewPhysicsToys:
         """Return the study of the test for data of a source, at true nuisances; run it with :func:`hepstat.toys.run`.
 
@@ -252,31 +231,6 @@ class NewPhysicsTest:
             For unknown nuisances.
         """
         return NewPhysicsToys(self, source, nu)
-
-    def _named(self, values: Mapping[str, float] | None, argument: str) -> dict[str, float]:
-        """Return what is given by names of nuisances, checked."""
-        given, names = dict(values or {}), [nuisance.name for nuisance in self.nuisances]
-        unknown = set(given) - set(names)
-        if unknown:
-            raise InputError(argument, f"has {min(unknown)!r}", f"Nuisances are {', '.join(names) or 'none'}")
-        return given
-
-    def truth(self, nu: Mapping[str, float] | None) -> Floats:
-        """Return true nuisances (n_nu,) in their order, 0 where none is given.
-
-        Raises
-        ------
-        InputError
-            For unknown names, or values outside of what effects or nuisances allow.
-        """
-        given = self._named(nu, "nu")
-        values = np.array([finite_number(given.get(nuisance.name, 0.0), "nu") for nuisance in self.nuisances])
-        low, high = self.limits
-        for nuisance, value, bottom, top in zip(self.nuisances, values, low, high, strict=True):
-            if not bottom <= value <= top:
-                problem = f"has {nuisance.name} = {value:g}"
-                raise InputError("nu", problem, f"It may be between {bottom:g} and {top:g}")
-        return values
 
     def likelihoods(self, x: Floats, measured: Floats) -> tuple[Likelihood, Likelihood]:
         """Return the likelihood of checked data (n, d): of fewer rows that stand for them, and of all events."""
@@ -301,30 +255,6 @@ class NewPhysicsTest:
         """Largest size of each parameter of the network (P,)."""
         limited = self.network.is_weight | self.clip_biases
         return np.where(limited, math.inf if self.clip is None else self.clip, math.inf)
-
-    @property
-    def limits(self) -> tuple[Floats, Floats]:
-        """Between which values nuisances may be, (n_nu,) each."""
-        own = np.array([[nuisance.low, nuisance.high] for nuisance in self.nuisances]).reshape(-1, 2)
-        reach = self.reference.effect.reach.reshape(-1, 2)
-        return np.maximum(own[:, 0], reach[:, 0]), np.minimum(own[:, 1], reach[:, 1])
-
-    def data(self, data: ArrayLike, name: str = "data") -> Floats:
-        """Return data (n, d), checked.
-
-        Raises
-        ------
-        InputError
-            For other features, or more data than reference events.
-        """
-        empty = np.ndim(data) == 2 and len(np.asarray(data)) == 0
-        x = np.asarray(data, dtype=np.float64) if empty else features(data, name)
-        if x.shape[1] != self.n_features:
-            raise InputError(name, f"has {x.shape[1]} features", f"Pass the {self.n_features} of the reference")
-        if len(x) > len(self.reference.x):
-            problem = f"has {len(self.reference.x)} events, {name} {len(x)}"
-            raise InputError("reference", problem, "Simulate many times more events than there are data")
-        return x
 
     def _likelihood(self, samples: list[Sample], measured: Floats) -> Likelihood:
         low, high = self.limits

@@ -85,6 +85,8 @@ def _warn(message: str) -> None:
 
 def checked_planes(effect: Effect, x: Floats, name: str) -> Floats:
     """Return the planes (n, K) of events, or raise :class:`InputError` if an effect is not finite."""
+    if len(x) == 0:
+        return np.empty((0, len(effect.polynomial.coefficients)))
     planes = np.asarray(effect.planes(x), dtype=np.float64)
     odd = ~np.isfinite(planes).all(axis=1)
     if odd.any():

@@ -54,7 +54,7 @@ class FunctionSource:
         Raises
         ------
         InputError
-            If the function returns numbers that are not finite, or no events without saying of how many features: (0, d).
+            If the function returns numbers that are not finite, or no events of unknown features, not (0, d).
         """
         events = self.function(nu, generator)
         if np.ndim(events) == 2 and len(np.asarray(events)) == 0:

@@ -8,6 +8,7 @@ from hepstat.plot.boundary import draw_boundaries
 from hepstat.plot.calibration import draw_coverage, draw_p_calibration
 from hepstat.plot.cls import draw_cls_band
 from hepstat.plot.landscape import draw_loss_landscape
+from hepstat.plot.nplm import draw_log_ratio, draw_projection, draw_t, draw_t_history
 from hepstat.plot.power import draw_power
 from hepstat.plot.ratio import draw_closure, draw_ratio, draw_reliability
 from hepstat.plot.selection import draw_efficiencies, draw_roc, draw_threshold_scan
@@ -28,17 +29,21 @@ __all__ = [
     "draw_efficiencies",
     "draw_global_p",
     "draw_likelihood",
+    "draw_log_ratio",
     "draw_loss_landscape",
     "draw_net_weights",
     "draw_p0",
     "draw_p_calibration",
     "draw_power",
+    "draw_projection",
     "draw_ratio",
     "draw_reliability",
     "draw_resampling",
     "draw_roc",
     "draw_spectrum",
     "draw_statistic",
+    "draw_t",
+    "draw_t_history",
     "draw_threshold_scan",
     "draw_training",
     "draw_uncertainty",

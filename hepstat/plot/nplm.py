@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
 
 from hepstat.checks import finite_array, finite_number, positive_number, whole_number
 from hepstat.errors import InputError
@@ -69,6 +68,8 @@ def draw_t(
     low, high = float(everything.min()), float(everything.max())
     margin = 0.03 * (high - low) if high > low else 1.0
     edges = np.linspace(low - margin, high + margin, whole_number(bins, "bins", at_least=1) + 1)
+    from scipy.stats import chi2
+
     with picture(4.8, title) as figure:
         axes = figure.subplots()
         for i, (label, t) in enumerate(values.items()):
@@ -90,7 +91,7 @@ def draw_t(
             most = max(t.size for t in values.values())
             axes.set_ylim(_LEAST_DENSITY / (most * (edges[1] - edges[0])), 3.0 * top)
         else:
-            axes.set_ylim(0.0, 1.1 * top)
+            axes.set_ylim(0.0, 1.3 * top)
         axes.set_xlabel("t")
         axes.set_ylabel("Density of toys")
         axes.legend(loc="best")
@@ -294,6 +295,8 @@ def _draw_toys(axes: Axes, t: Floats, edges: Floats, label: str, i: int) -> None
 
 def _draw_expected(axes: Axes, epochs: Floats, ndof: float, *, many: bool) -> None:
     """Draw the mean of a chi-square, and its central quantiles at the last epoch."""
+    from scipy.stats import chi2
+
     axes.axhline(ndof, color="0.35", linewidth=1.2, linestyle="--", label=rf"$\chi^2$ mean, {ndof:g}", zorder=2)
     if many:
         low, middle, high = chi2.ppf([0.16, 0.5, 0.84], ndof)

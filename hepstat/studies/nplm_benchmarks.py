@@ -26,7 +26,9 @@ NUISANCES = ("norm", "scale")
 class LineSignal(Protocol):
     """A signal on the line."""
 
-    expected: float
+    @property
+    def expected(self) -> float:
+        """Expected events."""
 
     def density(self, x: Floats) -> Floats:
         """Return expected events per unit of x at x (n,)."""
@@ -67,7 +69,7 @@ class Tail:
         return generator.gamma(3.0, 1.0, n)
 
 
-SIGNALS = {"NP1": Peak(6.4, 0.16, 10.0), "NP2": Peak(1.6, 0.16, 90.0), "NP3": Tail(90.0)}
+SIGNALS: dict[str, LineSignal] = {"NP1": Peak(6.4, 0.16, 10.0), "NP2": Peak(1.6, 0.16, 90.0), "NP3": Tail(90.0)}
 """Signals of the publication at their yields."""
 
 

@@ -103,12 +103,12 @@ def auxiliary(nuisances: Nuisances, i: int, nu: float) -> tuple[float, float, fl
     if nuisances.kinds[i] == GAUSSIAN:
         a, weight = numbers[MEASURED], 1.0 / (numbers[SIGMA] * numbers[SIGMA])
         return -0.5 * weight * nu * (nu - 2.0 * a), -weight * (nu - a), -weight
-    cells = np.int64(numbers[CELLS])
+    cells = int(numbers[CELLS])
     step = (numbers[HIGH] - numbers[LOW]) / cells
     place = (nu - numbers[LOW]) / step
-    cell = min(max(np.int64(np.floor(place)), 0), cells - 1)
+    cell = min(max(int(np.floor(place)), 0), cells - 1)
     u = place - cell
-    table = nuisances.table[np.int64(numbers[FIRST]) + cell :]
+    table = nuisances.table[int(numbers[FIRST]) + cell :]
     y0, y1 = table[0, 0], table[1, 0]
     d0, d1 = step * table[0, 1], step * table[1, 1]
     c, b = 2.0 * (y0 - y1) + d0 + d1, 3.0 * (y1 - y0) - 2.0 * d0 - d1

@@ -25,8 +25,8 @@ __all__ = ["BLOCK", "UNIT", "Rows", "Sums", "Work", "sum_rows"]
 
 Array = NDArray[Any]
 
-BLOCK = 128
-UNIT = 128 * BLOCK
+BLOCK = 256
+UNIT = 64 * BLOCK
 LARGEST = 700.0  # of a score whose exponential is still finite
 
 
@@ -105,7 +105,7 @@ def dot(a: Array, b: Array) -> float:
     total = a.dtype.type(0.0)
     for e in range(BLOCK):
         total += a[e] * b[e]
-    return np.float64(total)  # type: ignore[no-any-return]
+    return np.float64(total)
 
 
 @summing
@@ -114,7 +114,7 @@ def total_of(a: Array) -> float:
     total = a.dtype.type(0.0)
     for e in range(BLOCK):
         total += a[e]
-    return np.float64(total)  # type: ignore[no-any-return]
+    return np.float64(total)
 
 
 @summing

@@ -7,6 +7,7 @@ of its Jacobi matrix (Golub and Welsch, Math. Comp. 23 (1969) 221; Gautschi, "Or
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ Indices = NDArray[np.int64]
 
 ROUNDING = np.finfo(np.float64).eps / 2  # of matrices whose eigenvalues are between -1 and 1
 SMALL = 64 * np.finfo(np.float64).eps  # the share of a polynomial that is left is rounding
+NONE: Any = np.int64(0)  # not Python's: it would be typed as a literal, and kernels be compiled once more
 SWEEPS = 60  # of QL for one eigenvalue; two or three are usual
 
 
@@ -155,7 +157,7 @@ def compress_line(x: Array, w: Array, low: float, width: float, order: int) -> t
     basis, t, mass = np.empty((order + 1, most)), np.empty(most), np.empty(most)
     m = 0
     for k in range(cells):
-        begin, places, total = m, 0, 0.0
+        begin, places, total = m, NONE, 0.0
         for i in range(starts[k], starts[k + 1]):  # where places are few these are the nodes
             total += w[i]
             if places > 0 and x[i] == t[places - 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +75,9 @@ def maximise(
         starts = [spread_parameters(test.network, inputs, test.bound, generator) for _ in range(method.starts)]
         starts += [] if theta is None else [theta]
         found = climb(coarse, full, method, [np.concatenate([one, without.phi]) for one in starts], workers=workers)
+        if not full.loss(found.phi)[0] <= without.loss:  # no start came as far as f = 0, which is a point, too
+            flat = np.concatenate([np.zeros(test.ndof), without.phi])
+            found = replace(found, phi=flat, loss=without.loss)
     loss = full.loss(found.phi)[0]
     tau, n_theta = -2.0 * loss, len(found.phi) - n_nu
     status = 1 if without.status not in ("converged", "stalled") else 0 if np.isfinite(tau) else 2

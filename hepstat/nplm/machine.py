@@ -22,7 +22,7 @@ from hepstat.nplm.fitting import REASONS, maximise
 from hepstat.nplm.likelihood import Likelihood, Sample, join
 from hepstat.nplm.maximise import Adam, Fast
 from hepstat.nplm.nuisances import Nuisance
-from hepstat.nplm.prepared import known, shrinking
+from hepstat.nplm.prepared import known, nodes_for
 from hepstat.nplm.result import NewPhysicsResult, result_of
 from hepstat.nplm.sources import EventSource
 from hepstat.nplm.toys import NewPhysicsToys
@@ -123,7 +123,7 @@ class NewPhysicsTest(ReferenceTest):
             raise InputError("hidden", problem, f"Fast takes up to {_MOST_FAST}; use Adam")
         self.clip = None if clip is None else positive_number(clip, "clip")
         self.clip_biases, self.method = bool(clip_biases), method
-        self._shrink = shrinking(self.reference, self.network, self.clip, method, self.nuisances)
+        self._nodes = nodes_for(self.reference, self.network, self.clip, method, self.nuisances)
 
     @property
     def ndof(self) -> int:
@@ -236,8 +236,8 @@ class NewPhysicsTest(ReferenceTest):
         """Return the likelihood of checked data (n, d): of fewer rows that stand for them, and of all events."""
         inputs = self.reference.inputs(x)
         full = self._likelihood([self._full, self.reference.sample(inputs, n=1.0)], measured)
-        if self._shrink is not None:
-            nodes, n = self._shrink(inputs, np.ones(len(inputs))) if len(inputs) else (inputs, np.empty(0))
+        if self._nodes is not None:
+            nodes, n = self._nodes(inputs, np.ones(len(inputs))) if len(inputs) else (inputs, np.empty(0))
             return self._likelihood([self._coarse, self.reference.sample(nodes, n=n)], measured), full
         if isinstance(self.method, Adam) or self.method.cell == 1:
             return full, full
@@ -272,8 +272,8 @@ class NewPhysicsTest(ReferenceTest):
 
     @cached_property
     def _coarse(self) -> Sample:
-        assert self._shrink is not None
-        inputs, w = self._shrink(self._full.x, self._full.w)
+        assert self._nodes is not None
+        inputs, w = self._nodes(self._full.x, self._full.w)
         return self.reference.sample(inputs, w=w)
 
     def _theta(self, start: Model) -> Floats:

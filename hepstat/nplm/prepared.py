@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,9 +18,7 @@ from hepstat.nplm.maximise import Adam, Fast
 from hepstat.nplm.nuisances import Nuisance
 from hepstat.types import Floats
 
-__all__ = ["Reference", "ReferenceWarning", "Shrink", "known", "prepare", "shrinking"]
-
-Shrink: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
+__all__ = ["Nodes", "Reference", "ReferenceWarning", "known", "nodes_for", "prepare"]
 
 _FEW = 5.0  # times the expected events: with fewer in the reference its own fluctuations matter
 _UNLIKE = 20.0  # ratio of the scales of features
@@ -114,28 +111,37 @@ def known(effect: Effect, nuisances: Sequence[Nuisance], measured: Floats) -> Nu
     )
 
 
-def shrinking(
-    reference: Reference, network: Network, clip: float | None, method: Adam | Fast, nuisances: Sequence[Nuisance]
-) -> Shrink | None:
-    """Return what makes nodes of inputs (n, 1) and weights (n,) with a bound of the error, or None.
+@dataclass(frozen=True)
+class Nodes:
+    """What makes nodes of inputs (n, 1) and weights (n,), with a bound of the error (:func:`hepstat.nplm.compress`)."""
 
-    There is one for one feature and a smooth network with a clip.
-    """
+    network: Network
+    clip: float
+    tilt: float
+    tolerance: float
+
+    def __call__(self, inputs: Floats, weights: Floats) -> tuple[Floats, Floats]:
+        """Return nodes (m, 1) and their weights (m,)."""
+        hidden, functions = self.network.hidden, self.network.activations
+        found = compress(
+            inputs,
+            weights,
+            hidden=hidden,
+            clip=self.clip,
+            activation=functions,
+            tilt=self.tilt,
+            tolerance=self.tolerance,
+        )
+        return found.x, found.weights
+
+
+def nodes_for(
+    reference: Reference, network: Network, clip: float | None, method: Adam | Fast, nuisances: Sequence[Nuisance]
+) -> Nodes | None:
+    """Return what makes nodes where a bound is possible and wanted: for one feature, a smooth network and a clip."""
     smooth = set(network.activations) <= {"sigmoid", "tanh"}
     if method.compress > 0 and network.n_features == 1 and clip is not None and smooth:
-        options: dict[str, Any] = {
-            "hidden": network.hidden,
-            "clip": clip,
-            "activation": network.activations,
-            "tilt": _steepest(reference, nuisances),
-            "tolerance": method.compress,
-        }
-
-        def nodes(inputs: Floats, weights: Floats) -> tuple[Floats, Floats]:
-            found = compress(inputs, weights, **options)
-            return found.x, found.weights
-
-        return nodes
+        return Nodes(network, clip, _steepest(reference, nuisances), method.compress)
     if isinstance(method, Adam) and method.compress > 0:
         problem = f"is {method.compress:g}, with {network.n_features} features and clip {clip}"
         raise InputError("compress", problem, "It takes one feature, a clip, and sigmoid or tanh; or pass 0")

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 GAUSSIAN, TABLE = 0, 1
 MEASURED, SIGMA, LOW, HIGH, FIRST, CELLS = range(6)  # columns of Nuisances.numbers
 NUMBERS = 6
+NONE: Any = np.int64(-1)  # not Python's: it would be typed as a literal, and kernels be compiled once more
 
 
 class Nuisances(NamedTuple):
@@ -83,11 +84,11 @@ def fill_effect(nuisances: Nuisances, nu: Array, effect: Effect) -> None:
             for j in range(n_nu):
                 effect.second[k, i, j] = 0.0
     for m in range(n_terms):
-        value = monomial(nuisances, m, nu, -1, -1)
+        value = monomial(nuisances, m, nu, NONE, NONE)
         for k in range(n_planes):
             effect.coefficients[k] += nuisances.matrix[k, m] * value
         for i in range(n_nu):
-            slope = monomial(nuisances, m, nu, i, -1)
+            slope = monomial(nuisances, m, nu, i, NONE)
             for k in range(n_planes):
                 effect.first[k, i] += nuisances.matrix[k, m] * slope
             for j in range(n_nu):

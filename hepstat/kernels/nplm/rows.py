@@ -27,6 +27,9 @@ Array = NDArray[Any]
 
 BLOCK = 256
 UNIT = 64 * BLOCK
+# Not Python's: these would be typed as literals, and kernels be compiled once for each.
+START: Any = np.int64(0)
+NEXT: Any = np.int64(1)
 LARGEST = 700.0  # of a score whose exponential is still finite
 
 
@@ -161,7 +164,7 @@ def eight_dots(d: Array, a: Array, first: Array, second: Array, at: int) -> None
 @borrowing
 def add_dots(d: Array, a: Array, n: int, out: Array, at: int) -> None:
     """Add to out[at + k] the sum of products of row d with row k < n of a (n * BLOCK,)."""
-    k = 0
+    k = START
     while k + 4 <= n:
         four_dots(d, a[k * BLOCK : (k + 4) * BLOCK], out, at + k)
         k += 4
@@ -174,14 +177,14 @@ def add_dots(d: Array, a: Array, n: int, out: Array, at: int) -> None:
 def forward(net: Net, theta: Array, values: Array) -> None:
     """Fill all rows of a block from its features."""
     widths, codes = net.widths, net.codes
-    row, begin = 0 * widths[0], 0 * widths[0]
+    row, begin = START, START
     for layer in range(codes.shape[0]):
         n_in, n_out = widths[layer], widths[layer + 1]
         a = values[row * BLOCK : (row + n_in) * BLOCK]
         c = values[(row + n_in) * BLOCK : (row + n_in + n_out) * BLOCK]
         for j in range(n_out):
-            bias = theta[begin + n_in * n_out + j]
-            combine(theta, begin + j * n_in, 1, n_in, bias, a, c[j * BLOCK : (j + 1) * BLOCK])
+            bias = np.float64(theta[begin + n_in * n_out + j])
+            combine(theta, begin + j * n_in, NEXT, n_in, bias, a, c[j * BLOCK : (j + 1) * BLOCK])
         activate(codes[layer], c)
         begin += (n_in + 1) * n_out
         row += n_in
@@ -206,7 +209,7 @@ def backward(net: Net, theta: Array, values: Array, pulls: Array) -> None:
 def add_gradient(net: Net, values: Array, pulls: Array, gradient: Array) -> None:
     """Add the sums over a block of pulls times inputs to the gradient, layer by layer."""
     widths = net.widths
-    row, at = 0 * widths[0], 0 * widths[0]
+    row, at = START, START
     for layer in range(widths.shape[0] - 1):
         n_in, n_out = widths[layer], widths[layer + 1]
         a = values[row * BLOCK : (row + n_in) * BLOCK]
@@ -224,7 +227,7 @@ def add_gradient(net: Net, values: Array, pulls: Array, gradient: Array) -> None
 def fill_jacobian(net: Net, values: Array, pulls: Array, jacobian: Array) -> None:
     """Fill the rows of d s / d theta of a block, from pulls that began with 1."""
     widths = net.widths
-    row, at = 0 * widths[0], 0 * widths[0]
+    row, at = START, START
     for layer in range(widths.shape[0] - 1):
         n_in, n_out = widths[layer], widths[layer + 1]
         for j in range(n_out):
@@ -333,7 +336,7 @@ def add_matrix(net: Net, rows: Rows, first: int, n_theta: int, work: Work, matri
             d, target = jacobian[j * BLOCK : (j + 1) * BLOCK], row[(j - i) * BLOCK : (j - i + 1) * BLOCK]
             for e in range(BLOCK):
                 target[e] = work.means[e] * d[e]
-        k = 0
+        k = START
         while k + 4 <= i + 1 and high == i + 2:
             eight_dots(row, jacobian[k * BLOCK : (k + 4) * BLOCK], matrix[i], matrix[i + 1], k)
             k += 4

@@ -57,14 +57,18 @@ def finite_array(value: ArrayLike, name: str, *, ndim: int = 1, allow_empty: boo
     return array
 
 
-def features(x: ArrayLike, name: str = "x") -> Floats:
-    """Return events (n, d), or raise :class:`InputError`; events (n,) of a single feature become a column."""
+def features(x: ArrayLike, name: str = "x", *, allow_empty: bool = False) -> Floats:
+    """Return events (n, d), or raise :class:`InputError`; events (n,) of a single feature become a column.
+
+    No events are refused unless allowed, and then there must be a number of features, (0, d).
+    """
     try:
-        ndim = np.ndim(x)
+        shape = np.shape(x)
     except ValueError:  # ragged
-        ndim = 2
-    events = finite_array(x, name, ndim=1 if ndim == 1 else 2)
-    return events.reshape(len(events), -1)
+        shape = (1, 1)
+    empty = allow_empty and len(shape) == 2 and shape[0] == 0
+    events = finite_array(x, name, ndim=1 if len(shape) == 1 else 2, allow_empty=empty)
+    return events if events.ndim == 2 else events[:, np.newaxis]
 
 
 def event_weights(

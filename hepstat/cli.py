@@ -231,7 +231,7 @@ def nplm(out: str, scale: Literal["quick", "full"], seed: int, workers: int) -> 
 @main.command()
 @_one_line_errors
 def warmup() -> None:
-    """Compile the kernels that searches and trainings need, so that the next run finds them in the cache."""
+    """Compile the kernels that searches, trainings and the learning machine need, so that the next run finds them."""
     import numpy as np
 
     from hepstat.execution import progress_bar
@@ -240,7 +240,7 @@ def warmup() -> None:
 
     spectrum, events = demo_spectrum(), demo_events()
     few = np.array([145.0, 150.0])
-    with progress_bar(6, "compiling") as step:
+    with progress_bar(7, "compiling") as step:
         binned = Histogram(Regular(_DEMO_BINS, *spectrum.range)).fill(events)
         step(1)
         scanned = scan(spectrum, binned, few)
@@ -255,7 +255,24 @@ def warmup() -> None:
         step(1)
         _compile_training()
         step(1)
+        _compile_machine()
+        step(1)
     click.echo("Kernels are compiled and cached.")
+
+
+def _compile_machine() -> None:
+    """Test a few events by both methods."""
+    import numpy as np
+
+    from hepstat.nplm import Adam, Fast, Gaussian, NewPhysicsTest, Normalisation
+
+    x = np.random.default_rng(1).random((200, 1))
+    nuisances, effects = [Gaussian("norm", 0.1)], [Normalisation("norm")]
+    test = NewPhysicsTest(
+        x, expected=20, clip=1, nuisances=nuisances, effects=effects, method=Fast(starts=1, screen=1, finish=1)
+    )
+    for method in (test.method, Adam(epochs=1)):
+        test.replace(method=method).run(x[:20])
 
 
 def _compile_training() -> None:

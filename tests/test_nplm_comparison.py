@@ -9,6 +9,8 @@ from scipy import stats
 from hepstat.errors import InputError
 from hepstat.infer import asimov_z, level_test, toy_p_value
 from hepstat.nplm.comparison import ComparedTests, JoinedSource, RivalToys, compare_tests
+from hepstat.nplm.effects import Normalisation
+from hepstat.nplm.kernel_machine import KernelTest
 from hepstat.nplm.machine import NewPhysicsTest
 from hepstat.nplm.maximise import Fast
 from hepstat.nplm.nuisances import Gaussian
@@ -118,6 +120,55 @@ def test_learned():
         compare_tests((own, rivals), signal, {"t": "t", "ideal": "ideal"})
 
 
+def test_machines_with_the_same_field():
+    """Tables of a network and of kernels both have t: one says which is meant, and rivals have the t of both."""
+    reference = np.random.default_rng(1).random((2000, 1))
+    network = NewPhysicsTest(reference, expected=B, hidden=(2,), clip=5.0, method=Fast(starts=1, compress=0, cell=1))
+    kernels = KernelTest(reference, expected=B, penalty=1e-3, centres=20, width=0.5)
+    background = FunctionSource(_background)
+    null, signal = (
+        [run(test.toys(source), 12, rng=rng) for test in (network, kernels)]
+        for rng, source in ((1, background), (2, JoinedSource(background, FunctionSource(_signal))))
+    )
+    rivals = run(RivalToys(background, {"kernels": LearnedTest(kernels)}), 12, rng=1)
+    np.testing.assert_array_equal(rivals["kernels"], null[1]["t"])
+    found = compare_tests(null, signal, {"network": (0, "t"), "kernels": (1, "t")})
+    assert found.median["network"].statistic == np.median(signal[0]["t"])
+    assert found.median["kernels"].statistic == np.median(signal[1]["t"])
+    assert compare_tests(null, signal, {"d": "dof"}).median["d"].statistic == np.median(signal[1]["dof"])
+    for field, pattern in (("t", r"tables \[0, 1\]"), ((2, "t"), "from 0 to 1"), ((0, "dof"), "Choose from"), (1, "name")):
+        with pytest.raises(InputError, match=pattern):
+            compare_tests(null, signal, {"network": field})
+    with pytest.raises(InputError, match="NewPhysicsTest"):
+        LearnedTest(background)
+
+
+def test_nuisances_of_machines():
+    """Rivals of a machine get its nuisances, within limits: without them it would take central measurements."""
+    reference = np.random.default_rng(1).random((2000, 1))
+    nuisances = [Gaussian("norm", 0.1, low=-0.5, high=0.5)]
+    machine = NewPhysicsTest(reference, expected=B, nuisances=nuisances, effects=[Normalisation("norm")])
+    source, tests = FunctionSource(_background), {"learned": LearnedTest(machine)}
+    RivalToys(source, tests, nuisances=nuisances, nu={"norm": 0.5})
+    for given in ((), [Gaussian("norm", 0.2, low=-0.5, high=0.5)]):
+        with pytest.raises(InputError, match="not those of 'learned'"):
+            RivalToys(source, tests, nuisances=given)
+    for own in (tests, _ideal()):
+        with pytest.raises(InputError, match="between -0.5 and 0.5"):
+            RivalToys(source, own, nuisances=nuisances, nu={"norm": 0.6})
+
+
+def test_no_events():
+    """A toy may have no events, as few as are expected."""
+    reference = np.random.default_rng(1).random((200, 1))
+    machine = NewPhysicsTest(reference, expected=0.5, hidden=(2,), clip=1.0, method=Fast(starts=1, compress=0, cell=1))
+    source = FunctionSource(lambda nu, rng: rng.random((rng.poisson(0.5), 1)))
+    toys = run(RivalToys(source, {"learned": LearnedTest(machine), **_tests()}), 8, rng=1)
+    assert toys.n_failed == 0
+    assert (toys["n"] == 0).any()
+    np.testing.assert_array_equal(toys["learned"], run(machine.toys(source), 8, rng=1)["t"])
+
+
 def _ideal():
     return {"ideal": IdealRatio(_log_ratio, S)}
 
@@ -176,6 +227,9 @@ def test_median_by_chi_square():
     assert fitted.fit.ks_p > 0.01
     below = compare_tests(null, run(study["null"], 100, rng=3), ["t"]).median["t"]
     assert abs(below.z) < 3 * (below.z_upper - below.z_lower)
+    least = compare_tests(null, run(FunctionStudy(lambda _, rng: rng.random() - 1.0, [("t", float)]), 9, rng=4), ["t"])
+    assert (least.median["t"].z, least.median["t"].z_lower) == (-np.inf, -np.inf)
+    assert np.isfinite(least.median["t"].z_upper)
 
 
 def test_failed_toys_are_left_out_of_all():
@@ -202,6 +256,16 @@ def test_bad_input():
     ):
         with pytest.raises(InputError, match=pattern):
             compare_tests(*arguments, **options)
+    moved = run(RivalToys(JoinedSource(background, FunctionSource(_signal)), _ideal()), 20, rng=1)
+    again = run(RivalToys(background, {"fit": ProfileLikelihood(MODEL, PROJECTION)}, nuisances=[Gaussian("a", 1.0)]), 20, rng=1)
+    shifted, wide = (
+        run(RivalToys(background, _ideal(), nuisances=[Gaussian("a", s)], nu={"a": a}), 20, rng=1)
+        for s, a in ((1.0, 0.1), (2.0, 0.0))
+    )
+    compare_tests((null, again), other, ["ideal"])  # nuisances of 0, and none
+    for tables, pattern in (((null, moved), "source"), ((again, shifted), "nu"), ((again, wide), "another 'aux_a'")):
+        with pytest.raises(InputError, match=pattern):
+            compare_tests(tables, other, ["ideal"])
     with pytest.raises(InputError, match="above zero"):
         BumpHunt(PROJECTION, CONTENTS)
     with pytest.raises(InputError, match="log_ratio"):

@@ -99,6 +99,7 @@ def test_shared_nuisances() -> None:
     np.testing.assert_allclose(total.log_ratio(X, nu), truth, atol=1e-10)
     assert total.planes(X).shape == (X.size, total.ones.size)
     np.testing.assert_array_equal(total.reach, [(-2, 1), (-0.5, 0.5)])
+    assert total.describe() != combine(parts, nuisances[::-1]).describe()  # nu has another order
     nothing = combine([], [])
     assert nothing.planes(X).shape == (X.size, 0)
     assert nothing.log_ratio(X, []).tolist() == [0.0] * X.size
@@ -114,6 +115,9 @@ def test_interpolated() -> None:
     steps = interpolate_samples("scale", (X, W), stretched, POINTS, order=3, smooth=False)
     assert len(np.unique(steps.planes(X), axis=0)) == 20
     assert steps.describe() != effect.describe()
+    nearer = interpolate_samples("scale", (X, W), stretched, POINTS, order=3, reach=(-0.2, 0.2))
+    np.testing.assert_array_equal(nearer.planes(X), effect.planes(X))
+    assert nearer.describe() != effect.describe()  # fits stay nearer, so toys differ
     generator = np.random.default_rng(3)
     independent = {nu: (generator.exponential(np.exp(nu), 20_000), np.full(20_000, 0.11)) for nu in POINTS}
     pulled = interpolate_samples("scale", (X, W), independent, smooth=False, normalise=True)
@@ -144,6 +148,7 @@ def far(x: Any, nu: Any) -> Any:
         (lambda: AnalyticEffect(("a",), lambda x, nu: 0 * x[:, 0], (-1, 1), X), "0 everywhere"),
         (lambda: AnalyticEffect(("a",), lambda x, nu: nu, (-1, 1), X), "values for"),
         (lambda: AnalyticEffect(("a",), lambda x, nu: np.log(1 + 2 * nu[0]) * x[:, 0], (-1, 1), X), "NaN"),
+        (lambda: interpolate_samples("bad name!", (X, W), stretched, POINTS), "of letters, digits"),
         (lambda: Normalisation("a").log_ratio(X, [1, 2]), "2 entries for 1"),
         (lambda: combine([Normalisation("a")], [Gaussian("b", 1)]), "depend on a"),
         (lambda: combine([Normalisation("a")], [Gaussian("a", 1), Gaussian("b", 1)]), "b changes nothing"),

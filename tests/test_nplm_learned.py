@@ -1,5 +1,6 @@
 """Learned effects: the loss against numpy, networks side by side, the scale of an exponential, mixed terms, files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,10 @@ def test_scale(tmp_path: Path) -> None:
     same = learn_effect("scale", (X, W), stretched, POINTS, workers=2, reach=(-1, 1), **options)
     np.testing.assert_array_equal(same.planes(X), effect.planes(X))
     np.testing.assert_array_equal(same.reach, [(-1, 1)])
+    assert same.describe() != effect.describe()  # fits go further, so toys differ
+    network = replace(effect.models[0].network, activation="relu")
+    other = replace(effect, models=tuple(replace(model, network=network) for model in effect.models))
+    assert other.describe() != effect.describe()
     (tmp_path / "other.npz").write_bytes(b"no")
     with pytest.raises(InputError, match="no learned effect"):
         LearnedEffect.load(tmp_path / "other.npz")

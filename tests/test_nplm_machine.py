@@ -24,6 +24,7 @@ from hepstat.nplm import (
     PoolSource,
     ReferenceWarning,
     UserNuisance,
+    interpolate_samples,
 )
 from hepstat.nplm.fitting import maximise
 from hepstat.strength.sources import SmallSampleWarning
@@ -269,3 +270,97 @@ def test_one_signature_per_precision():
             if hasattr(kernel, "signatures") and kernel.py_func.__module__ == module.__name__:
                 seen = ["float32" in str(signature) for signature in kernel.signatures]
                 assert len(seen) == len(set(seen)), name
+
+
+def test_delta_begins_anywhere():
+    """Delta is found where L has a saddle at 0, and with an auxiliary likelihood that is not convex."""
+    effect = AnalyticEffect("bend", lambda x, nu: 2 * nu[0] ** 2 * (x[:, 0] - 1), [[-1.0, 1.0]], X)
+    test = make(nuisances=[Gaussian("bend", 0.5)], effects=[effect])
+    x = np.random.default_rng(3).exponential(1.3, size=(200, 1))
+    found = test.run(x)
+    grid = np.linspace(-1, 1, 4001)
+    s = 2 * grid[:, np.newaxis] ** 2
+    value = (s * (x[:, 0] - 1)).sum(axis=1) - np.array([test.reference.w @ np.expm1(k * (X[:, 0] - 1)) for k in s])
+    assert found.delta == pytest.approx(2 * (value - grid**2 / 0.5).max(), abs=1e-3)
+    assert found.delta > 1
+    cauchy = UserNuisance(
+        "norm",
+        0.1,
+        lambda nu, a: -np.log1p(((nu - a) / 0.05) ** 2),
+        lambda nu, g: nu + 0.05 * g.standard_cauchy(),
+        -1,
+        1,
+    )
+    found = make(nuisances=[cauchy], effects=[Normalisation("norm")]).run(data(nu=(0.3, 0)), {"norm": -0.2})
+    nu, n = np.linspace(-1, 1, 20_001), found.n
+    value = n * nu - 200 * np.expm1(nu) - np.log1p(((nu + 0.2) / 0.05) ** 2) + np.log1p((0.2 / 0.05) ** 2)
+    assert found.delta == pytest.approx(2 * value.max(), abs=1e-3)
+
+
+def test_planes_are_those_of_the_events():
+    """Steps of an effect on the values of events do not move events to the other side, also where inputs are scaled."""
+
+    class Steps(type(Normalisation("norm"))):
+        """log r = nu from 3 on."""
+
+        ones = np.zeros(1, dtype=bool)
+        analytic = False
+
+        def planes(self, x):
+            """Return the planes (n, 1)."""
+            return 1.0 * (np.asarray(x) >= 3)
+
+    whole = np.floor(7 * X)
+    test = NewPhysicsTest(
+        whole, expected=200, nuisances=[Gaussian("norm", 0.1)], effects=[Steps("norm")], clip=2, method=QUICK
+    )
+    for scale in (1.0, 0.3, 0.1):
+        observed = whole[: 100 + int(100 * scale)]
+        _, full = test.likelihoods(observed, np.zeros(1))
+        assert full.rows.planes[0, len(whole) : len(whole) + len(observed)].sum() == (observed >= 3).sum()
+
+
+def test_names_of_sources():
+    """A pool whose effect has other nuisances than the test, or others first, is refused."""
+    test = make(**NUISANCES)
+    few = np.random.default_rng(7).exponential(size=(50_000, 1)), np.full(50_000, 200 / 50_000)
+    test.toys(PoolSource(*few, test.effect))
+    test.toys(PoolSource(*few))
+    with pytest.raises(InputError, match=r"^source: has the nuisances scale, the test norm, scale"):
+        test.toys(PoolSource(*few, SCALE))
+    with pytest.raises(InputError, match=r"^nu: has 2 nuisances"):
+        PoolSource(*few, SCALE).throw(np.zeros(2), np.random.default_rng(1))
+
+
+def test_negative_regions_have_no_maximum():
+    """Where weights of the reference add up to less than zero, a large f is no finding; scattered ones do no harm."""
+    w = np.ones(len(X))
+    w[X[:, 0] > 4] = -1.0
+    test = make(weights=w, clip=None, hidden=(2,))
+    with pytest.raises(TrainingError, match="less than zero"):
+        test.run(data())
+    scattered = np.where(np.arange(len(X)) % 10 == 0, -1.0, 1.0)
+    assert make(weights=scattered).run(data()).t < 100
+
+
+def test_far_tails_have_logarithms():
+    """A p-value that underflows has its logarithm and Z; options may be whole floats, activations kept or changed."""
+    few = make(method=Fast(starts=4.0, polish=2.0, cell=16.0, finish=60))
+    found = few.run(np.full(200, 5.0))
+    assert found.t > 1600
+    assert found.p_chi2 == 0
+    assert found.log_p_chi2 < -700
+    assert 30 < found.z_chi2 < 100
+    assert found.log_ratio([1.0, 2.0]).shape == (2,)
+    assert few.replace(hidden=(2, 2)).network.activations == ("sigmoid", "sigmoid")
+
+
+def test_nodes_need_smooth_effects():
+    """Adam refuses nodes for effects with steps, and Fast does without."""
+    one = np.ones(len(X))
+    varied = {(0.1,): (X, 1.1 * one), (-0.1,): (X, 0.9 * one)}
+    steps = interpolate_samples("norm", (X, one), varied)
+    options = {"nuisances": [Gaussian("norm", 0.05)], "effects": [steps]}
+    with pytest.raises(InputError, match=r"^compress: is 1e-08"):
+        make(method=Adam(compress=1e-8), **options)
+    assert make(**options).run(data()).t >= 0

@@ -61,6 +61,17 @@ def test_throws_and_pulls() -> None:
     assert counted().pull(-0.1, 100.0) == pytest.approx(-math.sqrt(2 * (log_count(0, 100) - log_count(-0.1, 100))))
 
 
+def test_gaussian_as_table() -> None:
+    """A table of a Gaussian has the Gaussian's best nu and pulls, wherever they lie between points of its grid."""
+    gaussian = Gaussian("a", 0.1)
+    table = UserNuisance("a", 0.1, lambda nu, a: -0.5 * ((nu - a) / 0.1) ** 2, gaussian.throw, -3.0, 2.0)
+    for a in (-0.0237, 0.0, 0.0911):
+        assert table.constraint(a).measured == pytest.approx(a, abs=1e-12)
+        for nu in (-0.2, 0.001, a + 0.005, 0.3):
+            assert table.pull(nu, a) == pytest.approx(gaussian.pull(nu, a), abs=1e-6)
+    assert table.constraint(2.5).measured == 2.0  # beyond the limits
+
+
 def test_tables() -> None:
     """Slopes are those of the likelihood, and a table with more rows is the same function."""
     constraint = counted().constraint(93.0)

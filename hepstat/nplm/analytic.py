@@ -92,6 +92,11 @@ class AnalyticEffect(Effect):
             problem = f"is off by {self.error:.1e} with {len(nodes)} planes, more than the tolerance of {tolerance:g}"
             raise InputError("function", problem, "Narrow the reach, raise the tolerance, or smooth the function")
 
+    @property
+    def analytic(self) -> bool:
+        """Yes, unless the function has steps or kinks, which nobody checks."""
+        return True
+
     def planes(self, x: ArrayLike) -> Floats:
         """Return the function of events (n, d) at the nodes, (n, K)."""
         events = features(x)

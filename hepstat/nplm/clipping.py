@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,9 +27,10 @@ from hepstat.types import Floats
 
 __all__ = ["ClipTuning", "Clippable", "tune_clip"]
 
-_ROUNDS = 20  # of a search, which takes a few
+_ROUNDS = 40  # of a search, which takes a few
 _FAR = 4.0  # standard errors by which the mean at an end of the range is on the wrong side for sure
 _MOST_FAILED = 0.2  # of toys, above which means are not those of all toys
+_CLEAR = 5.0  # standard errors of a change that tells a slope to a fifth
 _SHARES = (0.9, 0.4)  # of the precision: mean at the anchor, and change from there; about 1 in quadrature
 
 
@@ -54,7 +55,7 @@ class ClipTuning(Record):
     Parameters
     ----------
     clip, clip_error : float
-        The clip, and its standard error: that of the mean over the slope; inf where t does not rise with the clip.
+        The clip, and its standard error: that of the mean over the slope; inf where that is below two errors of its own.
     reached : bool
         Whether t reaches the mean of chi2 between the limits. If not, or if unknown, `clip` came closest.
     ndof : int
@@ -62,9 +63,10 @@ class ClipTuning(Record):
     precision : float
         Standard error of the mean that was aimed at.
     mean, mean_error : float
-        Of t at `clip` by the toys that it was tuned with.
+        Of t at `clip` by the toys that it was tuned with: those of the nearest clip of `clips`, and a step with the slope.
     slope, slope_error : float
-        Change of the mean with the logarithm of the clip, there.
+        Change of the mean with the logarithm of the clip, over the narrowest span of clips around `clip` in which it is
+        known to a fifth, or over all.
     clips : array of shape (m,)
         Clips that were tried, rising.
     n_toys : array of shape (m,)
@@ -72,7 +74,9 @@ class ClipTuning(Record):
     means, errors : array of shape (m,)
         Mean of t at each, with what the most often thrown clip tells of it, and its standard error.
     complete : bool
-        Whether the precision was reached before `max_toys` were thrown.
+        Whether the precision was reached.
+    out_of_toys : bool
+        Whether it was not because `max_toys` do not suffice; otherwise the search has not settled on a clip.
     calibration : Calibration
         Of other toys, at `clip`.
     """
@@ -91,6 +95,7 @@ class ClipTuning(Record):
     means: Floats
     errors: Floats
     complete: bool
+    out_of_toys: bool
     calibration: Calibration
 
     @property
@@ -99,7 +104,8 @@ class ClipTuning(Record):
         mean = f"{self.mean:.2f} +- {self.mean_error:.2f}"
         text = f"clip {self.clip:.4g} +- {self.clip_error:.2g} has mean t = {mean}, aimed at {self.ndof}"
         if not self.complete:
-            text = f"max_toys do not suffice; of the clips tried {self.clip:.4g} comes closest, with mean t = {mean}"
+            why = "max_toys do not suffice" if self.out_of_toys else "the search does not settle on a clip"
+            text = f"{why}; of the clips tried {self.clip:.4g} comes closest, with mean t = {mean}"
         elif not self.reached:
             text = f"chi2 is out of reach: {self.clip:.4g} comes closest, with mean t = {mean} for {self.ndof}"
         fresh = f"{self.calibration.n_toys} other toys have {self.calibration.mean:.2f} +- "
@@ -197,17 +203,22 @@ def tune_clip(
     toys.throw(high, n_first)
     complete = toys.tune(n_first, aim)
     inside = complete and toys.inside
-    clip = toys.crossing() if inside else toys.nearest
+    clip = toys.nearest
     slope, slope_error = toys.slope(clip)
-    mean, mean_error = toys.mean(toys.nearest)
+    mean, mean_error = toys.mean(clip)
     reached = inside or (complete and abs(mean - ndof) <= 2.0 * mean_error)
+    rises = slope > 2.0 * slope_error
+    if inside and rises:
+        step = (ndof - mean) / slope
+        clip = min(max(_rounded(math.log(clip) + step), low), high)
+        mean, mean_error = float(ndof), math.hypot(mean_error, step * slope_error)
     return ClipTuning(
         clip=clip,
-        clip_error=clip * mean_error / slope if slope > 0 else math.inf,
+        clip_error=clip * mean_error / slope if rises else math.inf,
         reached=reached,
         ndof=ndof,
         precision=aim,
-        mean=float(ndof) if inside else mean,
+        mean=mean,
         mean_error=mean_error,
         slope=slope,
         slope_error=slope_error,
@@ -216,6 +227,7 @@ def tune_clip(
         means=np.array([toys.mean(c)[0] for c in toys.clips]),
         errors=np.array([toys.mean(c)[1] for c in toys.clips]),
         complete=complete,
+        out_of_toys=toys.out_of_toys,
         calibration=calibrate(toys.others(clip, n_check), ndof),
     )
 
@@ -240,15 +252,19 @@ class _Search:
         self._tables: dict[float, ToyTable] = {}
         self._anchor: float | None = None  # the clip with many toys, if there is one
         self.t: dict[float, Floats] = {}
+        self.out_of_toys = False  # whether some were wanted and not thrown
 
     def throw(self, clip: float, n: int) -> bool:
-        """Have toys 0 to n - 1 at a clip, unless that would be too many in all."""
+        """Have toys 0 to n - 1 at a clip, unless that would be too many in all; with more than the anchor, it becomes it."""
         sizes = {c: t.size for c, t in self.t.items()}
         sizes[clip] = max(n, sizes.get(clip, 0))
-        if sum(sizes.values()) > self._most:
+        self.out_of_toys = sum(sizes.values()) > self._most
+        if self.out_of_toys:
             return False
         table = self._run(f"clip-{clip!r}", clip, sizes[clip], 0, self._tables.get(clip))
         self._tables[clip], self.t[clip] = table, np.where(table.ok, table["t"], np.nan)
+        if self._anchor and self.t[clip].size > self.t[self._anchor].size:
+            self._anchor = clip  # else toys that the old one does not have would tell nothing of the change from there
         return True
 
     def others(self, clip: float, n: int) -> ToyTable:
@@ -291,7 +307,12 @@ class _Search:
                     continue  # it may be the nearest no more
             if not self.inside or abs(self.mean(clip)[0] - self._wanted) <= near:
                 return True
-            if not self.throw(self.crossing(middle=i % 3 == 2), n):
+            low, high = self.bracket or (clip, clip)
+            if self.slope(clip)[0] * math.log(high / low) < near:  # what is between them is noise
+                clip = max(low, high, key=lambda c: self.mean(c)[1])
+                if not self.throw(clip, 2 * self.t[clip].size):
+                    return False
+            elif not self.throw(self.crossing(middle=i % 3 == 2), n):
                 return False
         return False
 
@@ -344,18 +365,25 @@ class _Search:
         root = 0.5 * (a + b)
         if low < high and not middle:
             root = brentq(lambda x: float(self._curve(x)) - self._wanted, a, b)
-        return min(max(float(f"{math.exp(root):.4g}"), low), high)
+        return min(max(_rounded(root), low), high)
 
     def slope(self, clip: float) -> tuple[float, float]:
-        """Return the slope of that curve, and its error from the toys that both neighbours of the clip share."""
-        k = min(max(int(np.searchsorted(self.clips, clip)), 1), len(self.clips) - 1)
-        a, b = self.clips[k - 1 : k + 1]
-        error = _moments(self._change(a, b))[1] / math.log(b / a)
-        return float(self._curve(math.log(clip), 1)), error
+        """Return the change of the mean with log(clip) and its error, by the closest clips around that show it clearly."""
+        spans = [(b / a, a, b) for a, b in combinations(self.clips, 2) if a <= clip <= b]
+        for ratio, a, b in sorted(spans):
+            change, error = _moments(self._change(a, b))
+            if change > _CLEAR * error:
+                break
+        return change / math.log(ratio), error / math.log(ratio)
 
     @property
     def _curve(self) -> Any:
         return PchipInterpolator(np.log(self.clips), [self.mean(clip)[0] for clip in self.clips])
+
+
+def _rounded(log_clip: float) -> float:
+    """Return a clip to 4 digits."""
+    return float(f"{math.exp(log_clip):.4g}")
 
 
 def _moments(t: Floats) -> tuple[float, float]:

@@ -27,12 +27,13 @@ from hepstat.infer import (
 )
 from hepstat.infer.intervals import tail_of
 from hepstat.nplm.nuisances import Nuisance
-from hepstat.nplm.rivals import Rival
+from hepstat.nplm.rivals import LearnedTest, Rival
 from hepstat.nplm.sources import EventSource
 from hepstat.record import Record
 from hepstat.seeds import Key, toy_generator
 from hepstat.toys import ToyTable
 from hepstat.toys.study import PreparedStudy
+from hepstat.toys.table import refuse_differences
 from hepstat.types import Floats
 
 __all__ = ["ComparedTests", "JoinedSource", "MedianZ", "RivalToys", "compare_tests"]
@@ -68,7 +69,8 @@ class RivalToys(PreparedStudy):
 
     A record has `status` (0, or the number of the first test that failed, see `reasons`), `n` (events), the statistic
     of each test under its name, and ``aux_<name>`` for each nuisance. Data and auxiliary measurements are thrown as by
-    :meth:`hepstat.nplm.NewPhysicsTest.toys`: toys of the same key and number are the same, and so is t.
+    :meth:`hepstat.nplm.NewPhysicsTest.toys`: toys of the same key and number are the same, and so is t. Some may have
+    no events.
 
     Parameters
     ----------
@@ -77,14 +79,15 @@ class RivalToys(PreparedStudy):
     tests : mapping of str to Rival
         By name.
     nuisances : sequence of Nuisance, optional
-        Those that auxiliary measurements are thrown for, in the order of the test.
+        Those that auxiliary measurements are thrown for; the same as those of each :class:`LearnedTest`.
     nu : mapping of str to float, optional
         True nuisances, 0 where none is given.
 
     Raises
     ------
     InputError
-        If there are no tests, a name is taken, or a nuisance is unknown.
+        If there are no tests, a name is taken, a nuisance is unknown, a :class:`LearnedTest` has others, or true
+        nuisances are outside of what they or its effects allow.
     """
 
     chunk: ClassVar[int] = 1
@@ -107,6 +110,16 @@ class RivalToys(PreparedStudy):
         if unknown:
             raise InputError("nu", f"has {unknown[0]!r}", f"Nuisances are {', '.join(names) or 'none'}")
         self.nu = np.array([finite_number((nu or {}).get(name, 0.0), "nu") for name in names])
+        for nuisance, value in zip(self.nuisances, self.nu, strict=True):
+            if not nuisance.low <= value <= nuisance.high:
+                remedy = f"It may be between {nuisance.low:g} and {nuisance.high:g}"
+                raise InputError("nu", f"has {nuisance.name} = {value:g}", remedy)
+        learned = {name: test.test for name, test in self.tests.items() if isinstance(test, LearnedTest)}
+        for name, test in learned.items():
+            if [own.describe() for own in test.nuisances] != [given.describe() for given in self.nuisances]:
+                remedy = "Pass nuisances=test.nuisances, and run tests with others apart"
+                raise InputError("nuisances", f"are not those of {name!r}", remedy)
+            test.truth(nu)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -133,7 +146,7 @@ class RivalToys(PreparedStudy):
         """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
         for i in range(len(out)):
             generator, record = toy_generator(key, first + i), out[i]
-            x = features(self.source.throw(self.nu, generator), "source.throw")
+            x = features(self.source.throw(self.nu, generator), "source.throw", allow_empty=True)
             measured = {n.name: n.throw(float(nu), generator) for n, nu in zip(self.nuisances, self.nu, strict=True)}
             record["n"] = len(x)
             for name, value in measured.items():
@@ -161,7 +174,8 @@ class MedianZ(Record):
         Median over toys with the signal.
     z, z_lower, z_upper : float
         Significance of that, with an interval from both numbers of toys; `z_upper` is inf, and `z` the largest that the
-        toys can give, if none of those without signal lies beyond and toys are counted.
+        toys can give, if none of those without signal lies beyond and toys are counted. `z` and `z_lower` are -inf if
+        all of them do.
     method : {"toys", "fitted chi2"}
         How p-values are found: by counting toys without signal, or by a chi2 distribution fitted to them, which is an
         extrapolation beyond the last of them.
@@ -229,7 +243,7 @@ class ComparedTests(Record):
 def compare_tests(
     null: ToyTable | Sequence[ToyTable],
     signal: ToyTable | Sequence[ToyTable],
-    tests: Sequence[str] | Mapping[str, str],
+    tests: Sequence[str] | Mapping[str, str | tuple[int, str]],
     *,
     level: float = 0.05,
     levels: ArrayLike | None = None,
@@ -243,9 +257,11 @@ def compare_tests(
     ----------
     null, signal : ToyTable or sequence of ToyTable
         Toys of :class:`RivalToys`, or others with statistics. Several tables hold other tests of the same toys: of the
-        same key and numbers, as those of :meth:`hepstat.nplm.NewPhysicsTest.toys`.
-    tests : sequence of str, or mapping of str to str
-        Fields with the statistics; or names of the tests and their fields.
+        same key, numbers, source and true nuisances, as those of :meth:`hepstat.nplm.NewPhysicsTest.toys`.
+    tests : sequence of str, or mapping of str to str or (int, str)
+        Fields with the statistics; or names of the tests and their fields. Of a field that several tables have, say
+        which is meant, as in ``{"network": (0, "t"), "kernels": (1, "t")}``: the number of the table in `null` and
+        `signal`, and the field.
     level : float, optional
         At which powers are compared.
     levels : array_like, (n,), optional
@@ -265,8 +281,8 @@ def compare_tests(
     Raises
     ------
     InputError
-        If toys with and without signal share their key, tables are not of the same toys, fields are missing, or a
-        statistic that is to follow chi2 is not above 0.
+        If toys with and without signal share their key, tables are not of the same toys, fields are missing or in
+        several tables, or a statistic that is to follow chi2 is not above 0.
     """
     tail_of(interval_level)
     fields = dict(tests) if isinstance(tests, Mapping) else {name: name for name in tests}
@@ -292,23 +308,56 @@ def compare_tests(
     )
 
 
-def _columns(tables: Sequence[ToyTable], fields: Mapping[str, str], argument: str) -> tuple[dict[str, Floats], int]:
+def _columns(
+    tables: Sequence[ToyTable], fields: Mapping[str, str | tuple[int, str]], argument: str
+) -> tuple[dict[str, Floats], int]:
     """Return the statistics (n,) by test of the toys in which none failed, and how many did."""
     if not tables or not fields:
         raise InputError(argument if fields else "tests", "is empty", "Pass at least one")
-    numbers = tables[0].indices
     for table in tables[1:]:
-        if table.key != tables[0].key or not np.array_equal(table.indices, numbers):
-            raise InputError(argument, "has tables of other toys", "Run all with the same rng, first and n")
-    found: dict[str, Floats] = {}
+        _refuse_others(tables[0], table, argument)
     good = np.all([table.ok for table in tables], axis=0)
-    for name, field in fields.items():
-        owner = next((table for table in tables if field in (table.dtype.names or ())), None)
-        if owner is None:
-            known = sorted({own for table in tables for own in table.dtype.names or ()})
-            raise InputError("tests", f"have the field {field!r}", f"Choose from {', '.join(known)}")
-        found[name] = np.asarray(owner[field], dtype=np.float64)
-    return {name: column[good] for name, column in found.items()}, int(np.sum(~good))
+    columns = {name: np.asarray(_column(tables, field), dtype=np.float64) for name, field in fields.items()}
+    return {name: column[good] for name, column in columns.items()}, int(np.sum(~good))
+
+
+def _refuse_others(table: ToyTable, other: ToyTable, argument: str) -> None:
+    """Raise InputError if toys of both tables are not the same, as far as they say what was thrown."""
+    if table.key != other.key or not np.array_equal(table.indices, other.indices):
+        raise InputError(argument, "has tables of other toys", "Run all with the same rng, first and n")
+    remedy, ours, theirs = "Throw all from the same source at the same nu", _thrown_from(table), _thrown_from(other)
+    shared = sorted(ours.keys() & theirs.keys())
+    refuse_differences(argument, {k: ours[k] for k in shared}, {k: theirs[k] for k in shared}, remedy)
+    fine, fields = table.ok & other.ok, set(table.dtype.names or ()) & set(other.dtype.names or ())
+    for name in sorted(name for name in fields if name == "n" or name.startswith("aux_")):
+        if not np.array_equal(table[name][fine], other[name][fine]):
+            raise InputError(argument, f"has tables of toys with another {name!r}", remedy)
+
+
+def _thrown_from(table: ToyTable) -> dict[str, Any]:
+    """Return what a study says of source and true nuisances; all of them 0 is like none."""
+    said = {name: table.config[name] for name in ("source", "nu") if name in table.config}
+    return {name: value if name == "source" or any(value) else [] for name, value in said.items()}
+
+
+def _column(tables: Sequence[ToyTable], field: Any) -> Any:
+    """Return the column (n,) that a field, or (number of a table, field), stands for."""
+    match field:
+        case str(name):
+            numbers = range(len(tables))
+        case (int(number), str(name)) if 0 <= number < len(tables):
+            numbers = range(number, number + 1)
+        case _:
+            remedy = f"Pass a name, or (number, name) with the number of a table, from 0 to {len(tables) - 1}"
+            raise InputError("tests", f"have the field {field!r}", remedy)
+    owners = [number for number in numbers if name in (tables[number].dtype.names or ())]
+    if not owners:
+        known = sorted({own for number in numbers for own in tables[number].dtype.names or ()})
+        raise InputError("tests", f"have the field {name!r}", f"Choose from {', '.join(known)}")
+    if len(owners) > 1:
+        remedy = f"Say which, as {{{name!r}: {(owners[0], name)}}}"
+        raise InputError("tests", f"have the field {name!r}, which the tables {owners} have", remedy)
+    return tables[owners[0]][name]
 
 
 def _median(null: Floats, signal: Floats, level: float, by_chi_square: bool) -> MedianZ:
@@ -329,17 +378,22 @@ def _median(null: Floats, signal: Floats, level: float, by_chi_square: bool) -> 
     return MedianZ(
         statistic=median,
         z=z,
-        z_lower=z - _apart(z, at_low, lower),
-        z_upper=z + _apart(z, at_high, upper),
+        z_lower=_end(z, -1, at_low, lower),
+        z_upper=_end(z, 1, at_high, upper),
         method="fitted chi2" if by_chi_square else "toys",
         n_beyond=int(np.sum(null >= median)),
         fit=fit,
     )
 
 
-def _apart(z: float, one: float, other: float) -> float:
-    """Return both distances from z in quadrature; z may be -inf, where all toys lie beyond."""
-    return math.hypot(*(abs(end - z) for end in (one, other) if end != z))
+def _end(z: float, sign: int, *ends: float) -> float:
+    """Return the end of an interval below (sign -1) or above z whose distance is that of `ends` in quadrature.
+
+    The outermost of them if z is -inf, where all toys lie beyond.
+    """
+    if math.isinf(z):
+        return sign * max(sign * end for end in ends)
+    return z + sign * math.hypot(*(end - z for end in ends))
 
 
 def _chi_square_z(t: float, ndof: float) -> float:

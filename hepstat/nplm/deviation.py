@@ -310,7 +310,10 @@ def _values(function: Callable[[Any], Any], x: Floats, name: str) -> Floats:
 
 
 def _axis(data: Floats, reference: Floats, bins: int) -> Axis:
-    """Return regular bins that hold all data."""
+    """Return regular bins that hold all data; one wide enough for a quantity that is constant is the middle of them."""
     column = data if data.size and data.max() > data.min() else reference
     low, high = float(column.min()), float(column.max())
-    return Regular(bins, low, high + 1e-9 * (high - low))
+    if low == high:
+        half = 0.5 * max(1.0, abs(low))
+        return Regular(bins, low - half, high + half)
+    return Regular(bins, low, max(high + 1e-9 * (high - low), float(np.nextafter(high, np.inf))))

@@ -83,6 +83,11 @@ class Effect(ABC):
         """Return the configuration in JSON types."""
 
     @property
+    def analytic(self) -> bool:
+        """Whether log r has neither steps nor kinks in x, so that nodes may stand for events."""
+        return False
+
+    @property
     def ones(self) -> Bools:
         """Which planes (K,) are 1 for all events."""
         return np.zeros(len(self.polynomial.coefficients), dtype=np.bool_)
@@ -129,6 +134,11 @@ class Normalisation(Effect):
         return np.array([[-np.inf, np.inf]])
 
     @property
+    def analytic(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def ones(self) -> Bools:
         """The only plane is 1."""
         return np.ones(1, dtype=np.bool_)
@@ -160,6 +170,11 @@ class CombinedEffect(Effect):
     effects: tuple[Effect, ...]
 
     @property
+    def analytic(self) -> bool:
+        """Whether all of them are."""
+        return all(effect.analytic for effect in self.effects)
+
+    @property
     def ones(self) -> Bools:
         """The last one, if an effect has one."""
         k = len(self.polynomial.coefficients)
@@ -173,7 +188,8 @@ class CombinedEffect(Effect):
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types."""
-        return {"kind": "CombinedEffect", "effects": [effect.describe() for effect in self.effects]}
+        effects = [effect.describe() for effect in self.effects]
+        return {"kind": "CombinedEffect", "names": list(self.names), "effects": effects}
 
 
 def combine(effects: Sequence[Effect], nuisances: Sequence[Nuisance]) -> CombinedEffect:
@@ -263,8 +279,8 @@ def powers(n: int, order: int, *, mixed: bool = True) -> Ints:
 
 
 def checked_names(names: str | Sequence[str], argument: str = "names") -> tuple[str, ...]:
-    """Return names of nuisances as a tuple; raises InputError if there is none or they repeat."""
-    given = (names,) if isinstance(names, str) else tuple(checked_name(name) for name in names)
+    """Return names of nuisances as a tuple; raises InputError if there is none, one is no name, or they repeat."""
+    given = tuple(checked_name(name) for name in ([names] if isinstance(names, str) else names))
     if not given or len(set(given)) < len(given):
         raise InputError(argument, f"are called {given}", "Pass a name of its own for each nuisance")
     return given

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepstat.learn.guard import diagnose_signs
+from hepstat.learn.losses import MaximumLikelihoodRatio
 from hepstat.nplm.maximise import Adam, Maximum, climb, profile, train
 from hepstat.nplm.starts import initial_parameters, spread_parameters
 from hepstat.types import Floats
@@ -19,7 +21,11 @@ __all__ = ["REASONS", "Found", "maximise"]
 REASONS = {
     1: "the likelihood of the reference has no maximum in the nuisances",
     2: "the likelihood with the network was not finite",
+    3: "the network has gone far where weights of the reference add up to less than zero: there is no maximum",
+    4: "nodes do not stand for the events: t of all events is another one",
 }
+_LARGEST = 700.0  # of a score whose exponential is still finite
+_MOST_SHIFT = 1e-2  # of tau, from nodes that a training was done with to all events
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +83,18 @@ def maximise(
         found = climb(coarse, full, method, [np.concatenate([one, without.phi]) for one in starts], workers=workers)
         if not full.loss(found.phi)[0] <= without.loss:  # no start came as far as f = 0, which is a point, too
             flat = np.concatenate([np.zeros(test.ndof), without.phi])
-            found = replace(found, phi=flat, loss=without.loss)
+            found = replace(found, phi=flat, loss=without.loss, status="no better than f = 0")
     loss = full.loss(found.phi)[0]
     tau, n_theta = -2.0 * loss, len(found.phi) - n_nu
-    status = 1 if without.status not in ("converged", "stalled") else 0 if np.isfinite(tau) else 2
+    shift = tau + 2.0 * found.loss
+    if without.status != "converged":
+        status = 1
+    elif not np.isfinite(tau):
+        status = 2
+    elif not _is_maximum(test, x, found.phi):
+        status = 3
+    else:
+        status = 4 if abs(shift) > _MOST_SHIFT and isinstance(method, Adam) else 0
     return Found(
         status=status,
         tau=tau,
@@ -89,5 +103,25 @@ def maximise(
         nu=found.phi[n_theta:],
         nu_reference=without.phi,
         maximum=found,
-        shift=tau + 2.0 * found.loss,
+        shift=shift,
     )
+
+
+def _is_maximum(test: NewPhysicsTest, x: Floats, phi: Floats) -> bool:
+    """Return whether weights of the reference allow a maximum here.
+
+    They do if all have one sign, or if neither all events, as the network weighs them, nor those of a tail of its
+    scores have a negative sum.
+    """
+    reference = test.reference
+    if not (reference.w < 0).any():
+        return True
+    theta, nu = np.split(phi, [test.ndof])
+    f = test.model(theta)
+    tilted = reference.w * np.exp(reference.planes @ reference.effect.polynomial(nu))
+    if not tilted @ np.exp(np.minimum(f(reference.x), _LARGEST)) >= 0.0:
+        return False
+    labels = np.repeat([0.0, 1.0], [len(tilted), len(x)])
+    scores = np.concatenate([f(reference.x), f(x)]) if len(x) else f(reference.x)
+    report = diagnose_signs(MaximumLikelihoodRatio(), scores, labels, np.concatenate([tilted, np.ones(len(x))]))
+    return report.verdict == "sound"

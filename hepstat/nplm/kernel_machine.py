@@ -32,7 +32,6 @@ __all__ = ["KernelResult", "KernelTest"]
 
 _QUANTILE, _PAIRED = 0.9, 2000  # of the distances between so many events
 _MOST_CENTRES = 10_000  # whose kernel matrix takes 800 MB
-_UNDECIDED = 1e-6  # degrees of freedom that centres which are left out may cost, at most
 _CELL, _ORDER = 0.2, 6  # width of cells in units of that of the kernel, and nodes of a cell
 
 
@@ -104,8 +103,8 @@ class KernelTest(ReferenceTest):
         lambda: half of it times the number of events of data and reference times the squared norm of f in the space of
         the kernel is added to the loss.
     centres : int, optional
-        Drawn from all events of data and reference together, without replacement; at most 10,000. Of centres that say
-        the same one is kept, so that more than enough of them cost little.
+        Drawn from all events of data and reference together, without replacement; at most 10,000. Centres that say
+        what others do to the rounding of numbers are left out, so that more than enough of them cost little.
     width : float or "pairwise", optional
         Standard deviation of the kernel, in standardised features. "pairwise" takes the 90% quantile of the distances
         between 2,000 events of the reference, always the same.
@@ -253,15 +252,13 @@ class KernelTest(ReferenceTest):
         """Return the result for checked data (n, d) and auxiliary measurements (n_nu,), whatever its status."""
         reference = self.reference
         z = reference.inputs(x)
-        n_events, mass = len(reference.x) + len(x), float(np.abs(reference.w).sum()) + len(x)
-        ridge = self.penalty * n_events
         centres = self._draw_centres(z, generator)
         nodes, planes, n = self._fewer(z, checked_planes(reference.effect, x, "data"), np.ones(len(z)))
         data = Rows(nodes, planes, np.zeros(len(n)), n)
         objective = Objective(
             rows=Rows(*map(np.concatenate, zip(self._rows, data, strict=True))),
-            basis=choose_basis(centres, self.width, _UNDECIDED * ridge / mass),
-            ridge=ridge,
+            basis=choose_basis(centres, self.width),
+            ridge=self.penalty * (len(reference.x) + len(x)),
             loss=self.loss,
             nuisances=known(reference.effect, self.nuisances, measured),
             limits=np.stack(self.limits, axis=1),

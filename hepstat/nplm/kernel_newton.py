@@ -32,7 +32,7 @@ REASONS = {
     CONCAVE: "the objective is not convex: negative weights outweigh the others somewhere",
 }
 
-_CHEAP = 2e9  # multiplications for planes of all rows, below which a gradient uses planes and a step a new matrix
+_CHEAP = 2e9  # multiplications for planes of all rows, below which all sums use planes and a step a new matrix
 _TOLERANCE = 1e-10  # of what a further step would gain, in units of log L
 _NEARLY = 1e-7  # what may be left where rounding ends the descent
 _ROUNDING = 1e-12  # of the objective, as a share of the number of events
@@ -119,25 +119,25 @@ class Objective:
         """Whether planes are made quickly, so that there is no need to do without them."""
         return len(self.rows.w) * self.rank**2 < _CHEAP
 
-    def sums(self, p: Floats, *, matrix: bool) -> Sums:
-        """Return the objective at a point."""
+    def sums(self, p: Floats, *, matrix: bool, planes: bool = True) -> Sums:
+        """Return the objective at a point, with planes or, quicker and with more rounding, kernels alone."""
         r, basis = self.rank, self.basis
         a = np.empty(0) if basis is None else basis.coefficients(p[:r])
         c, first = self._coefficients(p[r:])
-        by_planes = matrix or self.is_cheap
+        by_planes = matrix or planes
         value, slope_f, slope_c = 0.0, np.zeros(r), np.zeros(c.size)
         total = np.zeros((self.size, self.size)) if matrix else None
         for piece in pieces(len(self.rows.w)):
-            z, planes, w, n = (column[piece] for column in self.rows)
+            z, own, w, n = (column[piece] for column in self.rows)
             columns = np.empty((0, len(w))) if basis is None else basis.kernels(z).T
             if basis is not None and by_planes:
                 columns = basis.orthogonalised(columns)
-            part, s, h = LOSSES[self.loss](planes @ c + (p[:r] if by_planes else a) @ columns, w, n)
+            part, s, h = LOSSES[self.loss](own @ c + (p[:r] if by_planes else a) @ columns, w, n)
             value += part
             slope_f += columns @ s
-            slope_c += s @ planes
+            slope_c += s @ own
             if total is not None:
-                total += _squares(np.vstack([columns, (planes @ first).T]) if c.size else columns, h)
+                total += _squares(np.vstack([columns, (own @ first).T]) if c.size else columns, h)
         if basis is not None and not by_planes:
             slope_f = basis.orthogonalised(slope_f)
         value += 0.5 * self.ridge * float(p[:r] @ p[:r])
@@ -201,7 +201,7 @@ def minimise(objective: Objective) -> Minimum:
     rows = objective.rows
     slack = _ROUNDING * float(np.abs(rows.w).sum() + rows.n.sum())
     now, fresh, steps = objective.sums(p, matrix=True), True, 0
-    system = _System(objective)
+    system, planes = _System(objective), objective.is_cheap
     while steps < _MOST_STEPS:
         if now.matrix is not None and not system.take(now.matrix):
             return Minimum(p, gain, steps, CONCAVE, np.nan)
@@ -213,11 +213,14 @@ def minimise(objective: Objective) -> Minimum:
         share, found = objective.room(p, step), None
         if fresh or gain < _CLOSE * before:
             for _ in range(_HALVINGS if fresh and gain > _NEARLY else 1):
-                trial = objective.sums(objective.moved(p, share * step), matrix=False)
+                trial = objective.sums(objective.moved(p, share * step), matrix=False, planes=planes)
                 if trial.value <= now.value - 1e-4 * share * gain + slack:
                     found = trial
                     break
                 share *= 0.5
+        if found is None and fresh and not planes:
+            planes = True  # what ended the descent may be the rounding of sums without them
+            continue
         if found is None and fresh:
             return Minimum(p, gain, steps, CONVERGED if gain <= _NEARLY else STALLED, dof)
         if found is None:

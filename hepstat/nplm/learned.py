@@ -97,7 +97,13 @@ class LearnedEffect(Effect):
         """Return the configuration in JSON types, with a digest of the networks."""
         first, poly = self.models[0], self.polynomial
         numbers = numbers_digest(*(model.theta for model in self.models), first.mean, first.scale, *poly)
-        return {"kind": "LearnedEffect", "names": list(self.names), "numbers": numbers}
+        return {
+            "kind": "LearnedEffect",
+            "names": list(self.names),
+            "reach": self.reach.tolist(),
+            "network": first.network.to_dict(),
+            "numbers": numbers,
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the effect to one ``.npz`` file of plain arrays; see :meth:`load`."""

@@ -31,6 +31,7 @@ from hepstat.types import Floats
 
 __all__ = ["NewPhysicsTest"]
 
+_ROUNDING = 1e-6  # of a start in single precision, over the clip
 _MOST_FAST = 1000  # parameters of a network whose Gauss-Newton matrix is affordable
 
 
@@ -143,9 +144,10 @@ class NewPhysicsTest(ReferenceTest):
         InputError
             For other names, and as for a new test.
         """
+        functions = self.network.activations
         own = {
             "hidden": self.network.hidden,
-            "activation": self.network.activations,
+            "activation": functions[0] if len(set(functions)) == 1 else functions,
             "clip": self.clip,
             "method": self.method,
             "clip_biases": self.clip_biases,
@@ -222,6 +224,11 @@ class NewPhysicsTest(ReferenceTest):
             raise TrainingError(f"{REASONS[found.status].capitalize()}.")
         return result_of(self, x, measured, found)
 
+    @property
+    def effect(self) -> Effect:
+        """What all nuisances do, in their order."""
+        return self.reference.effect
+
     def toys(self, source: EventSource, nu: Mapping[str, float] | None = None) -> NewPhysicsToys:
         """Return the study of the test for data of a source, at true nuisances; run it with :func:`hepstat.toys.run`.
 
@@ -235,16 +242,16 @@ class NewPhysicsTest(ReferenceTest):
     def likelihoods(self, x: Floats, measured: Floats) -> tuple[Likelihood, Likelihood]:
         """Return the likelihood of checked data (n, d): of fewer rows that stand for them, and of all events."""
         inputs = self.reference.inputs(x)
-        full = self._likelihood([self._full, self.reference.sample(inputs, n=1.0)], measured)
+        full = self._likelihood([self._full, self.reference.observed(x)], measured)
         if self._nodes is not None:
             nodes, n = self._nodes(inputs, np.ones(len(inputs))) if len(inputs) else (inputs, np.empty(0))
-            return self._likelihood([self._coarse, self.reference.sample(nodes, n=n)], measured), full
+            return self._likelihood([self._coarse, self.reference.nodes(nodes, np.zeros(len(n)), n)], measured), full
         if isinstance(self.method, Adam) or self.method.cell == 1:
             return full, full
         events, w = np.concatenate([self._full.x, inputs]), np.concatenate([self._full.w, np.zeros(len(inputs))])
         n = np.concatenate([self._full.n, np.ones(len(inputs))])
         nodes, w, n = merge_together(events, w, n, self._full.x.std(axis=0), self.method.cell)
-        return self._likelihood([self.reference.sample(nodes, w=w, n=n)], measured), full
+        return self._likelihood([self.reference.nodes(nodes, w, n)], measured), full
 
     def model(self, theta: Floats) -> Model:
         """Return the function f with parameters theta (P,)."""
@@ -274,7 +281,7 @@ class NewPhysicsTest(ReferenceTest):
     def _coarse(self) -> Sample:
         assert self._nodes is not None
         inputs, w = self._nodes(self._full.x, self._full.w)
-        return self.reference.sample(inputs, w=w)
+        return self.reference.nodes(inputs, w, np.zeros(len(w)))
 
     def _theta(self, start: Model) -> Floats:
         """Return the parameters (P,) of a start, checked, for inputs of this test."""
@@ -284,11 +291,11 @@ class NewPhysicsTest(ReferenceTest):
             problem = f"has the activations {', '.join(start.network.activations)}"
             raise InputError("start", problem, f"Pass a model with {', '.join(self.network.activations)}")
         theta = _with_inputs(start, self.reference.mean, self.reference.scale)
-        beyond = np.abs(theta) > self.bound
+        beyond = np.abs(theta) > self.bound * (1 + _ROUNDING)
         if beyond.any():
             problem = f"has a parameter of {theta[beyond][0]:g}, beyond the clip of {self.clip:g}"
             raise InputError("start", problem, "Start inside, or raise the clip")
-        return theta
+        return np.clip(theta, -self.bound, self.bound)
 
 
 def _with_inputs(model: Model, mean: Floats, scale: Floats) -> Floats:

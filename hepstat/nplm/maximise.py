@@ -15,7 +15,7 @@ from hepstat.execution import cut, map_ordered, progress_bar
 from hepstat.kernels.nplm.descent import CONVERGED, EVALUATIONS, EXHAUSTED, STALLED, STATUS, VALUE
 from hepstat.kernels.nplm.descent import EXPLODED as NO_START
 from hepstat.kernels.nplm.maximise import EXPLODED, adam_epochs, adam_step, add_sums, clear, descend, loss_at, place
-from hepstat.kernels.nplm.nuisances import finish
+from hepstat.kernels.nplm.nuisances import MEASURED, SIGMA, finish
 from hepstat.kernels.nplm.rows import UNIT, sum_rows
 from hepstat.nplm.likelihood import Buffers, Likelihood
 from hepstat.nplm.starts import INITIAL
@@ -26,6 +26,7 @@ __all__ = ["Adam", "Fast", "Maximum", "climb", "profile", "train"]
 _CALL = 1000  # epochs of one compiled call
 _ADAM = (0.0, 0.9, 0.999)  # weight decay, memories
 _PROFILED, _MOST_PROFILED = 1e-10, 200  # distance to the minimum over nuisances, and evaluations
+_AT_MINIMUM = 1e-3  # slope that is left there, of what one event more at one sigma from the mean would be
 _STATUS = {
     CONVERGED: "converged",
     EXHAUSTED: "evaluations exhausted",
@@ -45,7 +46,7 @@ class Adam:
     rate : float
         Learning rate, of parameters and nuisances alike.
     eps : float
-        Added to the root of the mean square; 1e-8 as in torch, 1e-7 in Keras.
+        Added to the root of the mean square, after correction for the start, as in torch.
     initial : {"glorot", "uniform"}
         How weights are drawn: as Keras does, without biases, or as torch does, with them.
     history : int
@@ -77,10 +78,10 @@ class Adam:
     name: ClassVar[str] = "adam"
 
     def __post_init__(self) -> None:
-        whole_number(self.epochs, "epochs", at_least=1)
+        object.__setattr__(self, "epochs", whole_number(self.epochs, "epochs", at_least=1))
         positive_number(self.rate, "rate")
         positive_number(self.eps, "eps")
-        whole_number(self.history, "history")
+        object.__setattr__(self, "history", whole_number(self.history, "history"))
         nonnegative_number(self.compress, "compress")
         if self.initial not in INITIAL:
             raise InputError("initial", f"is {self.initial!r}", f"Pass one of {', '.join(INITIAL)}")
@@ -103,9 +104,10 @@ class Fast:
     screen : int
         Evaluations that each of them gets before the best third goes on.
     finish : int
-        Evaluations that these get in all.
+        Evaluations that these get then, and polished ones again.
     polish : int
-        How many of the best are brought to the minimum on all events.
+        How many of the best go on with all events. In large networks ``finish`` may be too few to converge, and tau a
+        few tenths short of its local maximum: that is part of the test, and told by ``converged`` of toys.
     tolerance : float
         Estimated distance to the minimum of L at which a polished descent has converged.
     compress : float
@@ -136,7 +138,7 @@ class Fast:
 
     def __post_init__(self) -> None:
         for name in ("starts", "screen", "finish", "polish", "cell"):
-            whole_number(getattr(self, name), name, at_least=1)
+            object.__setattr__(self, name, whole_number(getattr(self, name), name, at_least=1))
         positive_number(self.tolerance, "tolerance")
         nonnegative_number(self.compress, "compress")
 
@@ -159,12 +161,15 @@ class Maximum:
         Parameters of the network, and nuisances.
     loss : float
         L there, of the rows it was maximised on.
-    status : {"finished", "exploded", "converged", "evaluations exhausted", "stalled"}
+    status : str
+        "finished" or "exploded" for a training; for the best of all descents "converged", "evaluations exhausted",
+        "stalled", where steps gain nothing, or "no better than f = 0", where none was.
     n_evaluations : int
         Of the loss and its derivatives, all starts together.
     epochs : ndarray of int, (h,)
     losses : ndarray, (h,)
-        Of a training: L before these epochs. Of descents: where they have ended, the smallest first (epochs is empty).
+        Of a training: L before these epochs. Of descents: where those that were finished have ended, the smallest
+        first, polished ones with all events, others with the rows that stand for them (epochs is empty).
     """
 
     phi: Floats
@@ -304,7 +309,11 @@ def _some(
 
 
 def profile(likelihood: Likelihood) -> Maximum:
-    """Minimise L without network, f = 0, over the nuisances (n_nu,), by Newton steps from 0."""
+    """Minimise L without network, f = 0, over the nuisances (n_nu,), by Newton steps.
+
+    They begin at 0, at what was measured, and a standard deviation on either side of 0 for each nuisance: the best end
+    counts. Its status is "stalled" where that is no minimum.
+    """
     none = np.empty(0, np.int64)
     if likelihood.n_nu == 0:
         b = likelihood.buffers(matrix=False, with_network=False)
@@ -312,5 +321,17 @@ def profile(likelihood: Likelihood) -> Maximum:
         problem = likelihood.reference
         loss = loss_at(problem, np.empty(0), b.coefficients, b.work, b.totals, gradient, rest, rest)
         return Maximum(np.empty(0), loss, "converged", 1, none, np.array([loss]))
-    (end,) = _some(likelihood, likelihood, [np.zeros(likelihood.n_nu)], _PROFILED, _MOST_PROFILED)
-    return Maximum(end.phi, end.loss, _STATUS[end.code], end.n_evaluations, none, np.array([end.loss]))
+    sigma, measured = likelihood.nuisances.numbers[:, SIGMA], likelihood.nuisances.numbers[:, MEASURED]
+    around = [side * row for row in np.diag(sigma) for side in (1.0, -1.0)]
+    found = _some(likelihood, likelihood, [0.0 * sigma, measured, *around], _PROFILED, _MOST_PROFILED)
+    ends = sorted((end for end in found if math.isfinite(end.loss)), key=lambda end: end.loss)
+    if not ends:
+        return Maximum(0.0 * sigma, math.nan, "exploded", len(found), none, np.full(1, math.nan))
+    end, n = ends[0], sum(end.n_evaluations for end in found)
+    b = likelihood.buffers(matrix=False, with_network=False)
+    gradient, rest = b.scratch
+    problem = likelihood.reference
+    loss_at(problem, end.phi, b.coefficients, b.work, b.totals, gradient, rest, rest)
+    pull = np.clip(end.phi - sigma**2 * gradient, problem.lower, problem.upper) - end.phi
+    status = "converged" if float(np.abs(pull / sigma).max()) <= _AT_MINIMUM else "stalled"
+    return Maximum(end.phi, end.loss, status, n, none, np.array([one.loss for one in ends]))

@@ -35,7 +35,7 @@ class Constraint(NamedTuple):
     kind : int
         0 for -[(nu - a)^2 - a^2] / (2 sigma^2), 1 for a table.
     measured : float
-        a, in units of nu; for a table the best nu.
+        a, in units of nu; for a table the nu at which its cubic is largest.
     sigma : float
         Standard deviation; for a table the step scale of fits alone.
     low, high : float
@@ -269,9 +269,8 @@ class UserNuisance(Nuisance):
             size = max(1.0, float(np.abs(truth).max()))
             error = float(np.abs(cubic(half) - truth).max()) / size
             if error <= _PRECISION:
-                best = float(grid[np.argmax(values)])
                 table = np.stack([values, cubic(grid, 1)], axis=1)
-                return Constraint(TABLE, best, self.sigma, self.low, self.high, table)
+                return Constraint(TABLE, _highest(cubic), self.sigma, self.low, self.high, table)
             finer = np.empty(2 * grid.size - 1)
             finer[::2], finer[1::2] = values, truth
             grid, values = np.linspace(self.low, self.high, finer.size), finer
@@ -286,9 +285,9 @@ class UserNuisance(Nuisance):
         return finite_number(self.sample(nu, generator), f"sample of {self.name}")
 
     def pull(self, nu: float, auxiliary: float) -> float:
-        """Return the signed root of twice what log A loses from its largest value on the table to nu."""
+        """Return the signed root of twice what log A loses from its largest value to nu."""
         constraint = self.constraint(auxiliary)
-        loss = float(constraint.table[:, 0].max() - constraint.log_ratio(nu))
+        loss = float(constraint.log_ratio(constraint.measured) - constraint.log_ratio(nu))
         return math.copysign(math.sqrt(2.0 * max(loss, 0.0)), nu - constraint.measured)
 
     def describe(self) -> dict[str, Any]:
@@ -317,6 +316,13 @@ def checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name.isidentifier():
         raise InputError("name", f"is {name!r}", "Pass a text such as 'scale', of letters, digits and _")
     return name
+
+
+def _highest(cubic: CubicSpline) -> float:
+    """Return where a cubic is largest: at an end, or where its slope is 0."""
+    level = cubic.derivative().roots(extrapolate=False)  # NaN follows the beginning of a flat piece
+    at = np.concatenate([cubic.x[[0, -1]], level[np.isfinite(level)]])
+    return float(at[np.argmax(cubic(at))])
 
 
 def _check_limits(nuisance: Nuisance) -> None:

@@ -2,7 +2,7 @@
 
 Nystroem's method: of the space that the kernel has, only what centres span is used. Centres near one another say the
 same, so that those are chosen, one by one, of which most is left when what others say has been taken away (Cholesky
-with pivots), until what is left is nowhere above a tolerance. The chosen ones, orthogonalised, are the planes of
+with pivots), until what is left is nowhere above rounding. The chosen ones, orthogonalised, are the planes of
 :meth:`Basis.planes`, in which the norm of f is that of its coefficients, |f|^2 = b^T b.
 """
 
@@ -104,14 +104,14 @@ def gaussian(z: Floats, centres: Floats, width: float) -> Floats:
     return np.asarray(np.exp(values, out=values))
 
 
-def choose_basis(candidates: Floats, width: float, tolerance: float) -> Basis:
+def choose_basis(candidates: Floats, width: float, tolerance: float = 0.0) -> Basis:
     """Return the basis of candidates (m, d), in scaled features.
 
     Parameters
     ----------
     candidates : (m, d)
     width : float
-    tolerance : float
+    tolerance : float, optional
         Largest share of the square of a kernel, 1, that may be left of any candidate; not below rounding of m numbers.
     """
     least = max(tolerance, len(candidates) * np.finfo(np.float64).eps)

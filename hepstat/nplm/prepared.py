@@ -22,7 +22,7 @@ __all__ = ["Nodes", "Reference", "ReferenceWarning", "known", "nodes_for", "prep
 
 _FEW = 5.0  # times the expected events: with fewer in the reference its own fluctuations matter
 _UNLIKE = 20.0  # ratio of the scales of features
-_SIGMAS = 3.0  # of nuisances, within which nodes have to follow their effect
+_SIGMAS = 5.0  # of nuisances, within which nodes have to follow their effect
 
 
 class ReferenceWarning(UserWarning):
@@ -44,11 +44,13 @@ class Reference:
         """Return events (n, d) as the first layer sees them."""
         return np.asarray((x - self.mean) / self.scale)
 
-    def sample(self, inputs: Floats, *, w: Floats | float = 0.0, n: Floats | float = 0.0) -> Sample:
-        """Return events with these inputs as a sample, with planes that are checked."""
-        size = len(inputs)
-        planes = checked_planes(self.effect, inputs * self.scale + self.mean, "data")
-        return Sample(inputs, planes, np.broadcast_to(w, size), np.broadcast_to(n, size))
+    def observed(self, x: Floats) -> Sample:
+        """Return data events (n, d) as a sample, with planes that are checked."""
+        return Sample(self.inputs(x), checked_planes(self.effect, x, "data"), np.zeros(len(x)), np.ones(len(x)))
+
+    def nodes(self, inputs: Floats, w: Floats, n: Floats) -> Sample:
+        """Return nodes with these inputs (m, d), weights and numbers of data events (m,) as a sample."""
+        return Sample(inputs, checked_planes(self.effect, inputs * self.scale + self.mean, "nodes"), w, n)
 
     @property
     def whole(self) -> Sample:
@@ -65,7 +67,7 @@ def prepare(x: Floats, w: Floats, effect: Effect, standardise: bool) -> Referenc
         _warn(f"{shown}: its own fluctuations are part of t. Simulate more")
     mean = np.average(x, axis=0)
     scale = x.std(axis=0)
-    constant = np.flatnonzero(~(scale > 0))
+    constant = np.flatnonzero(x.max(axis=0) == x.min(axis=0))
     if constant.size:
         raise InputError("reference", f"has the same value of feature {constant[0]} everywhere", "Leave it out")
     if not standardise:
@@ -139,21 +141,25 @@ def nodes_for(
     reference: Reference, network: Network, clip: float | None, method: Adam | Fast, nuisances: Sequence[Nuisance]
 ) -> Nodes | None:
     """Return what makes nodes where a bound is possible and wanted: for one feature, a smooth network and a clip."""
-    smooth = set(network.activations) <= {"sigmoid", "tanh"}
+    smooth = set(network.activations) <= {"sigmoid", "tanh"} and reference.effect.analytic
     if method.compress > 0 and network.n_features == 1 and clip is not None and smooth:
         return Nodes(network, clip, _steepest(reference, nuisances), method.compress)
     if isinstance(method, Adam) and method.compress > 0:
         problem = f"is {method.compress:g}, with {network.n_features} features and clip {clip}"
-        raise InputError("compress", problem, "It takes one feature, a clip, and sigmoid or tanh; or pass 0")
+        raise InputError(
+            "compress",
+            problem,
+            "It takes one feature, a clip, sigmoid or tanh, and smooth effects; or pass 0",
+        )
     return None
 
 
 def _steepest(reference: Reference, nuisances: Sequence[Nuisance]) -> float:
-    """Return the largest slope of log r by the input on a grid, for nuisances of three sigma, added up."""
+    """Return the largest slope of log r by the input on a grid, for nuisances of five sigma, added up."""
     inputs = reference.inputs(reference.x)[:, 0]
-    grid = np.linspace(inputs.min(), inputs.max(), 513)
+    grid = np.unique([*np.quantile(inputs, np.linspace(0, 1, 257)), *np.linspace(inputs.min(), inputs.max(), 257)])
     planes = reference.effect.planes((grid * reference.scale + reference.mean)[:, np.newaxis])
-    slopes, total = np.diff(planes, axis=0) / (grid[1] - grid[0]), 0.0
+    slopes, total = np.diff(planes, axis=0) / np.diff(grid)[:, np.newaxis], 0.0
     for i, nuisance in enumerate(nuisances):
         steepest = 0.0
         for side in (-1.0, 1.0):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
 
-from hepstat.infer import p_to_z
+from hepstat.checks import features
+from hepstat.infer import chi_square_log_p, p_to_z
 from hepstat.learn import Model
 from hepstat.nplm.fitting import Found
 from hepstat.nplm.maximise import Maximum
@@ -110,8 +110,9 @@ class NewPhysicsResult:
 
     def log_ratio(self, x: ArrayLike, *, nuisances: bool = True) -> Floats:
         """Return log n(x|H) / n(x|R_0) (n,) of events (n, d) at the maximum: f + log r, or f alone."""
-        f = self.model(x)
-        return f + self.test.reference.effect.log_ratio(x, self.nu) if nuisances and len(self.nu) else f
+        events = features(x)
+        f = self.model(events)
+        return f + self.test.reference.effect.log_ratio(events, self.nu) if nuisances and len(self.nu) else f
 
     @property
     def t_history(self) -> tuple[np.ndarray, Floats]:
@@ -142,7 +143,7 @@ def result_of(test: NewPhysicsTest, x: Floats, measured: Floats, found: Found) -
         tau=found.tau,
         delta=found.delta,
         ndof=test.ndof,
-        log_p_chi2=float(chi2.logsf(t, test.ndof)) if t > 0 else 0.0,
+        log_p_chi2=float(chi_square_log_p(max(t, 0.0), test.ndof)),
         n=len(x),
         nuisances=tuple(nuisances),
         model=test.model(found.theta),

@@ -1,4 +1,4 @@
-"""Tests that see the same data sets: the learning machine, the ideal likelihood ratio, a scan of bins, a fitted model.
+"""Tests that see the same data sets: the learning machines, the ideal likelihood ratio, a scan of bins, a fitted model.
 
 Each gives a value that is larger the less the data look like the reference.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,14 +18,13 @@ from hepstat.checks import event_weights, features, positive_number, rising_edge
 from hepstat.digest import code_digest, numbers_digest
 from hepstat.errors import InputError
 from hepstat.infer import compound_poisson, p_to_z, score_distribution
-from hepstat.nplm.fitting import maximise
+from hepstat.nplm.fitting import Found, maximise
+from hepstat.nplm.kernel_machine import KernelResult, KernelTest
+from hepstat.nplm.machine import NewPhysicsTest
 from hepstat.record import Record
 from hepstat.search import WindowToys
 from hepstat.strength import Model, statistic_of
 from hepstat.types import Floats
-
-if TYPE_CHECKING:
-    from hepstat.nplm.machine import NewPhysicsTest
 
 __all__ = ["BinnedObservable", "BumpHunt", "IdealRatio", "IdealZ", "LearnedTest", "ProfileLikelihood", "Rival"]
 
@@ -47,18 +46,32 @@ class Rival(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LearnedTest:
-    """t of the New Physics Learning Machine.
+    """t of the New Physics Learning Machine, with a network or kernels.
 
     Parameters
     ----------
-    test : NewPhysicsTest
+    test : NewPhysicsTest or KernelTest
+
+    Raises
+    ------
+    InputError
+        For anything else.
     """
 
-    test: NewPhysicsTest
+    test: NewPhysicsTest | KernelTest
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.test, NewPhysicsTest | KernelTest):
+            raise InputError("test", f"is {self.test!r}", "Pass a NewPhysicsTest or a KernelTest")
 
     def value(self, x: Floats, auxiliary: Mapping[str, float], generator: np.random.Generator) -> float:
         """Return t, the same bits as in the toys of the test; NaN if it fails."""
-        found = maximise(self.test, self.test.data(x), self.test.auxiliary(auxiliary), generator)
+        test, events, measured = self.test, self.test.data(x), self.test.auxiliary(auxiliary)
+        found: Found | KernelResult
+        if isinstance(test, KernelTest):
+            found = test.fit(events, measured, generator)
+        else:
+            found = maximise(test, events, measured, generator)
         return math.nan if found.status else float(found.tau - found.delta)
 
     def describe(self) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class PoolSource:
     weights : array_like, (n,), optional
         At least zero; their sum is the expected number of events of a toy at nu = 0.
     effect : Effect, optional
-        What nuisances do; it may be that of several (:func:`hepstat.nplm.combine`). Without it, nuisances do nothing.
+        What nuisances do: all those of the test, in their order (:func:`hepstat.nplm.combine`, or ``effect`` of the
+        test). Without it, nuisances do nothing.
 
     Raises
     ------
@@ -96,10 +97,20 @@ class PoolSource:
         self.effect = effect
         self._planes = None if effect is None else effect.planes(self.x)
         warn_if_small("pool", float(self.weights.sum()), self.weights)
+        self.names = None if effect is None else effect.names
         self._at: tuple[bytes, Floats] | None = None
 
     def throw(self, nu: Floats, generator: np.random.Generator) -> Floats:
-        """Return events (n, d) at true nuisances (n_nu,)."""
+        """Return events (n, d) at true nuisances (n_nu,), those of the effect in its order.
+
+        Raises
+        ------
+        InputError
+            For another number of nuisances.
+        """
+        if self.effect is not None and np.size(nu) != len(self.effect.names):
+            problem = f"has {np.size(nu)} nuisances, the effect of the pool {', '.join(self.effect.names)}"
+            raise InputError("nu", problem, "Combine the effects of all nuisances of the test, in their order")
         cumulative = self._cumulative(np.asarray(nu, dtype=np.float64))
         n = int(generator.poisson(cumulative[-1]))
         chosen = np.searchsorted(cumulative, generator.random(n) * cumulative[-1], side="right")

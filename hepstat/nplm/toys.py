@@ -18,7 +18,7 @@ from hepstat.types import Floats
 if TYPE_CHECKING:
     from hepstat.nplm.machine import NewPhysicsTest
 
-__all__ = ["NewPhysicsToys", "ReferenceToys", "throw_data"]
+__all__ = ["NewPhysicsToys", "ReferenceToys", "check_names", "throw_data"]
 
 
 class ReferenceToys(PreparedStudy):
@@ -47,6 +47,7 @@ class ReferenceToys(PreparedStudy):
         for name in ("throw", "describe"):
             if not callable(getattr(source, name, None)):
                 raise InputError("source", f"has no method {name}", "Pass a FunctionSource or a PoolSource")
+        check_names(source, tuple(nuisance.name for nuisance in test.nuisances))
         self.test, self.source, self.nu = test, source, test.truth(nu)
 
     @property
@@ -84,9 +85,10 @@ class ReferenceToys(PreparedStudy):
 class NewPhysicsToys(ReferenceToys):
     """Study of a :class:`NewPhysicsTest`: one record for each toy; run it with :func:`hepstat.toys.run`.
 
-    A record has `status` (0, or a key of `reasons`), `t`, `tau`, `delta`, `n` (events), `evaluations`, `converged` (1
-    unless the descent of `Fast` ran out of evaluations; trainings end where they end), and for each nuisance
-    ``nu_<name>`` and ``nu0_<name>``, fitted with the network and without, and ``aux_<name>``, what was measured.
+    A record has `status` (0, or a key of `reasons`), `t`, `tau`, `delta`, `n` (events), `evaluations`, `converged`, and
+    for each nuisance ``nu_<name>`` and ``nu0_<name>``, fitted with the network and without, and ``aux_<name>``, what was
+    measured. `converged` is 0 if the best descent of `Fast` ran out of evaluations, or none came below f = 0; trainings
+    end where they end.
 
     Parameters
     ----------
@@ -112,9 +114,18 @@ class NewPhysicsToys(ReferenceToys):
         found = maximise(self.test, x, measured, generator)
         record["status"], record["evaluations"] = found.status, found.maximum.n_evaluations
         record["tau"], record["delta"], record["t"] = found.tau, found.delta, found.tau - found.delta
-        record["converged"] = found.maximum.status != "evaluations exhausted"
+        record["converged"] = found.maximum.status in ("converged", "stalled", "finished")
         for nuisance, nu, nu0 in zip(self.test.nuisances, found.nu, found.nu_reference, strict=True):
             record[f"nu_{nuisance.name}"], record[f"nu0_{nuisance.name}"] = nu, nu0
+
+
+def check_names(source: Any, names: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` if a source that names its nuisances, or one of several, has others than these."""
+    for one in getattr(source, "sources", (source,)):
+        own = getattr(one, "names", None)
+        if own is not None and tuple(own) != names:
+            problem = f"has the nuisances {', '.join(own) or 'none'}, the test {', '.join(names) or 'none'}"
+            raise InputError("source", problem, "Give it the combined effect of the test")
 
 
 def throw_data(

@@ -72,7 +72,13 @@ class BinnedEffect(Effect):
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types, with a digest of the numbers."""
         numbers = numbers_digest(*self.edges, *self.places, self.contents, *self.polynomial)
-        return {"kind": "BinnedEffect", "names": list(self.names), "smooth": self.smooth, "numbers": numbers}
+        return {
+            "kind": "BinnedEffect",
+            "names": list(self.names),
+            "reach": self.reach.tolist(),
+            "smooth": self.smooth,
+            "numbers": numbers,
+        }
 
 
 def interpolate_samples(

@@ -250,6 +250,7 @@ def draw_log_ratio(projection: Any, *, regions: int = 3, title: str = "") -> Fig
         For a projection on one quantity.
     """
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
     if len(projection.names) != 2:
         raise InputError("projection", f"is on {', '.join(projection.names)}", "Pass one on two quantities")
@@ -269,7 +270,8 @@ def draw_log_ratio(projection: Any, *, regions: int = 3, title: str = "") -> Fig
                     Rectangle((left, bottom), right - left, above - bottom, fill=False, color="black", linewidth=1.2)
                 )
                 place = 0.5 * (left + right), 0.5 * (bottom + above)
-                axes.annotate(str(rank), place, ha="center", va="center", fontsize=9)
+                halo = [withStroke(linewidth=2.5, foreground="white")]
+                axes.annotate(str(rank), place, ha="center", va="center", fontsize=9, path_effects=halo)
         axes.set_xlim(x[0], x[-1])
         axes.set_ylim(y[0], y[-1])
         axes.set_xlabel(axis_text(projection.names[0], ""))

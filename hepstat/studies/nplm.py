@@ -14,6 +14,7 @@ from hepstat.nplm import Fast
 from hepstat.seeds import Key, stream_key, toy_generator
 from hepstat.studies import nplm_pictures as pictures
 from hepstat.studies.frame import Run, Study, size_of
+from hepstat.studies.nplm_benchmarks import SIGNALS
 from hepstat.studies.nplm_line import LineSize, line_rows
 from hepstat.studies.nplm_nuisances import ShiftedSize, shifted_rows
 from hepstat.studies.nplm_toys import Throw
@@ -38,24 +39,22 @@ class Scale:
     folder: Path | None = None
 
 
+_SOME = ("true", "norm +1", "norm -1", "scale +1")
+
 SCALES = {
     "tiny": Scale(  # for tests
-        LineSize(2000, 200.0, 200, 12, 10, 20, {"NP1": 10}, Fast(starts=2), 4.0, 10, 1, 20, 50),
+        LineSize(2000, 200.0, 200, 12, 12, {"NP1": 10}, Fast(starts=2), 4.0, 10, 1, 20, 50),
         ShiftedSize({"true": 10, "norm +1": 10}, {"true": 10, "norm +1": 10}, (10, 10)),
         PairSize(("muon",), 1000, 100.0, 1000, 1, 10, 10, Fast(starts=1, screen=2, finish=2, polish=1)),
     ),
     "quick": Scale(
-        LineSize(200_000, 2000.0, 200_000, 40, 40, 20_000, {"NP1": 16, "NP2": 8, "NP3": 8}, _FAST, 0.8, 200, 3, 2000),
-        ShiftedSize({"true": 12, "norm +1": 12}, dict.fromkeys(_ALL, 30), (10, 30)),
-        PairSize(("muon",), 100_000, 8500.0, 50_000, 10, 10, 10, _FAST_5D),
+        LineSize(200_000, 2000.0, 200_000, 40, 80, {"NP1": 30, "NP2": 10, "NP3": 10}, _FAST, 0.8, 200, 3, 2000),
+        ShiftedSize({"true": 16, "norm +1": 16}, dict.fromkeys(_ALL, 40), (10, 30)),
+        PairSize(("muon",), 100_000, 8500.0, 50_000, 10, 12, 12, _FAST_5D),
     ),
     "full": Scale(
-        LineSize(
-            200_000, 2000.0, 200_000, 100, 50, 200_000, {"NP1": 100, "NP2": 60, "NP3": 60}, _FAST, 0.5, 200, 5, 2000
-        ),
-        ShiftedSize(
-            dict.fromkeys(("true", "norm +1", "norm -1", "scale +1"), 100), dict.fromkeys(_ALL, 100), (50, 100)
-        ),
+        LineSize(200_000, 2000.0, 200_000, 100, 400, dict.fromkeys(SIGNALS, 100), _FAST, 0.5, 200, 5, 2000),
+        ShiftedSize(dict.fromkeys(_SOME, 100), dict.fromkeys(_ALL, 100), (50, 100)),
         PairSize(("muon", "electron", "tau"), 100_000, 8500.0, 200_000, 20, 100, 100, _FAST_5D),
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from scipy.stats import chi2, kstest
@@ -46,6 +47,9 @@ CLIP = 9.0
 MARKS = (0.05, 0.1, 0.25, 0.5, 1.0)  # of all epochs: 10,000, ..., 200,000
 PUBLISHED = (5.41, 8.82, 11.78, 12.59, 12.65)  # mean t there
 PUBLISHED_EPOCHS = 200_000
+FIRST: dict[str, Literal["uniform", "glorot"]] = {"torch": "uniform", "Keras": "glorot"}
+_LEVELS = np.linspace(0.02, 0.5, 25)
+_ASSUMED = "the published number is taken for one of 100 toys"
 _TESTS = {"trained, clip 9": "t", "fast, tuned clip": "fast", "fast, clip 9": "fast9"}
 
 
@@ -61,10 +65,8 @@ class LineSize:
         In data.
     epochs : int
         Of a training.
-    null : int
-        Toys without signal, trained from torch's first weights.
-    other, other_epochs : int
-        The same from Keras' first weights.
+    null, begun : int
+        Toys without signal, trained from first weights of both kinds: to the end, and for a tenth of the epochs.
     signal : dict of str to int
         Toys of each signal.
     fast : Fast
@@ -81,8 +83,7 @@ class LineSize:
     expected: float
     epochs: int
     null: int
-    other: int
-    other_epochs: int
+    begun: int
     signal: dict[str, int]
     fast: Fast
     tuned: float
@@ -143,10 +144,11 @@ def line_rows(size: LineSize, throw: Throw) -> Line:
         tests = {**_TESTS, "ideal": f"ideal {name}", "kernels": "kernels", "bump hunt": "bump"}
         compared[name] = compare_tests(
             (trained["null"], other["null"]), (trained[name], other[name]), tests,
-            chi_square=_positive(tests, trained["null"], other["null"]), reference="trained, clip 9",
+            chi_square=_positive(tests, trained["null"], other["null"]), reference="trained, clip 9", levels=_LEVELS,
         )  # fmt: skip
     line = Line(TrainingToys(test, benchmark.source()).epochs, trained, compared, tuning)
-    line.rows.extend(_trained_rows(size, test, line, throw, benchmark))
+    line.rows.extend(_first_rows(size, test, line, throw))
+    line.rows.extend(_trained_rows(size, test, line))
     line.rows.extend(_fast_rows(size, line, other))
     line.rows.extend(_power_rows(line, benchmark, (x, w)))
     generator = throw.rng("costs")
@@ -177,44 +179,48 @@ def _bump_hunt(benchmark: Exponential) -> BumpHunt:
     return BumpHunt(BinnedObservable(0, edges), expected)
 
 
-def _trained_rows(size: LineSize, test: NewPhysicsTest, line: Line, throw: Throw, benchmark: Exponential) -> list[Row]:
-    """Return rows of trainings: t on the way, its distribution, first weights of the other kind, signals."""
+def _first_rows(size: LineSize, test: NewPhysicsTest, line: Line, throw: Throw) -> list[Row]:
+    """Return rows of t on the way of trainings from first weights as in torch and as in Keras."""
+    source, rows = Exponential(size.expected).source(), []
     whole = size.epochs == PUBLISHED_EPOCHS
-    null, rows = line.trained["null"], []
-    for share, mean in zip(MARKS, PUBLISHED, strict=True):
-        at = int(np.argmin(np.abs(line.epochs - share * size.epochs)))
-        rows.append(
-            mean_row(
-                f"1D trained: mean t after {line.epochs[at]:,.0f} epochs", null["history"][null.ok, at],
-                published=mean if whole else None, note="first weights as in torch",
-            )
-        )  # fmt: skip
-    initial = replace(training(size), initial="glorot", epochs=size.other_epochs)
-    keras = throw("null", "keras", TrainingToys(test.replace(method=initial), benchmark.source()), size.other)
-    marks = dict(zip((round(share * size.epochs) for share in MARKS), PUBLISHED, strict=True))
-    own = TrainingToys(test.replace(method=initial), benchmark.source()).epochs
-    for at, epoch in enumerate(own):
-        if int(epoch) in marks:
-            rows.append(
-                mean_row(
-                    f"1D trained from Keras' weights: mean t after {epoch:,.0f} epochs", keras["history"][keras.ok, at],
-                    published=marks[int(epoch)] if whole else None, note="the published runs began as torch does",
-                )
-            )  # fmt: skip
+    few = round(MARKS[1] * size.epochs)
+    for kind, initial in FIRST.items():
+        method = replace(training(size), initial=initial)
+        own, begun = (TrainingToys(test.replace(method=m), source) for m in (method, replace(method, epochs=few)))
+        finished = line.trained["null"] if method == test.method else throw("null", initial, own, size.null)
+        tables = {"": finished, ", more toys": throw("begun", initial, begun, size.begun)}
+        for text, table in tables.items():
+            for share, published in zip(MARKS if not text else MARKS[:2], PUBLISHED, strict=False):
+                epoch = round(share * size.epochs)
+                t = table["history"][table.ok, np.flatnonzero(line.epochs == epoch)[0]]
+                note = f"{t.size} toys; {_ASSUMED}" if whole else f"{t.size} toys"
+                name = f"1D trained, weights as in {kind}{text}: mean t after {epoch:,} epochs"
+                rows.append(mean_row(name, t, published=published if whole else None, note=note))
+    return rows
+
+
+def _trained_rows(size: LineSize, test: NewPhysicsTest, line: Line) -> list[Row]:
+    """Return rows of the distribution of t at the end of trainings, and of signals."""
+    whole = size.epochs == PUBLISHED_EPOCHS
+    null = line.trained["null"]
     t = null["t"][null.ok]
-    rows.append(row("1D trained: standard deviation of t", float(t.std(ddof=1)), float(t.std() / np.sqrt(2 * t.size)),
-                    computed=float(np.sqrt(2 * test.ndof)), note="that of chi2"))  # fmt: skip
-    rows.append(row("1D trained: KS p-value of chi2", kstest(t, chi2(test.ndof).cdf).pvalue,
-                    published=0.5 if whole else None, note="13 degrees of freedom"))  # fmt: skip
-    rows.append(row("1D trained: largest change of tau by nodes", float(np.abs(null["shift"]).max()),
-                    note="all events less nodes, at the same point"))  # fmt: skip
+    rows = [
+        row("1D trained: standard deviation of t", float(t.std(ddof=1)), float(t.std() / np.sqrt(2 * t.size)),
+            computed=float(np.sqrt(2 * test.ndof)), note="that of chi2"),
+        row("1D trained: KS p-value of chi2", kstest(t, chi2(test.ndof).cdf).pvalue,
+            published=0.5 if whole else None, note="13 degrees of freedom"),
+        row("1D trained: largest change of tau by nodes", float(np.abs(null["shift"]).max()),
+            note="all events less nodes, at the same point"),
+    ]  # fmt: skip
     for name in size.signal:
         table = line.trained[name]
         t = table["t"][table.ok]
         first = name == "NP1" and whole
-        rows.append(median_row(f"1D trained, {name}: median t", t, published=28.8 if first else None))
-        rows.append(row(f"1D trained, {name}: median Z by chi2", z_of(float(np.median(t)), test.ndof),
-                        published=2.46 if first else None))  # fmt: skip
+        rows += [
+            median_row(f"1D trained, {name}: median t", t, published=28.8 if first else None, note=_ASSUMED),
+            row(f"1D trained, {name}: median Z by chi2", z_of(float(np.median(t)), test.ndof),
+                published=2.46 if first else None),
+        ]  # fmt: skip
     return rows
 
 

@@ -29,7 +29,7 @@ def draw_line(line: Line, ndof: int) -> dict[str, Figure]:
     """Draw t on the way of trainings, its distribution by both methods, and powers."""
     null = line.trained["null"]
     figures = {
-        "line_history.png": draw_t_history(line.epochs, null["history"][null.ok], ndof=ndof, log=False),
+        "line_history.png": draw_t_history(line.epochs[1:], null["history"][null.ok, 1:], ndof=ndof, log=False),
         "line_t.png": draw_t(
             {
                 "Trained, clip 9": null["t"][null.ok],
@@ -40,7 +40,7 @@ def draw_line(line: Line, ndof: int) -> dict[str, Figure]:
         ),
     }
     for name, found in line.compared.items():
-        figures[f"line_power_{name}.png"] = draw_power(found.curves, log=True, title=f"{name}, the same toys")
+        figures[f"line_power_{name}.png"] = draw_power(found.curves, title=f"{name}, the same toys")
     return figures
 
 
@@ -82,7 +82,7 @@ def _panels(toys: Mapping[str, ToyTable], ndof: float, title: str) -> Figure:
             )
         axes.set_xlabel(r"$\tau$ and $t$")
         axes.set_xlim(grid[0], grid[-1])
-        figure.axes[0].legend(loc="lower right", bbox_to_anchor=(0.93, 0.0), fontsize=9, frameon=False)
+        figure.axes[1].legend(loc="lower right", bbox_to_anchor=(0.93, 0.0), fontsize=9, frameon=False)
         figure.align_ylabels()
     return figure
 

@@ -146,14 +146,17 @@ def median_of(values: Floats) -> tuple[float, float]:
     return float(np.median(values)), 1.2533 * float(values.std(ddof=1)) / math.sqrt(values.size)
 
 
-def mean_row(name: str, values: Floats, **options: Any) -> Row:
-    """Return the row of a mean of toys."""
-    return row(name, float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size), **options)
+def mean_row(name: str, values: Floats, *, assumed: int = 100, **options: Any) -> Row:
+    """Return the row of a mean of toys; a published number counts like that of so many toys of the same spread."""
+    spread = float(values.std(ddof=1))
+    error = spread / math.sqrt(values.size)
+    return row(name, float(values.mean()), error, reference_error=spread / math.sqrt(assumed), **options)
 
 
-def median_row(name: str, values: Floats, **options: Any) -> Row:
-    """Return the row of a median of toys."""
-    return row(name, *median_of(values), **options)
+def median_row(name: str, values: Floats, *, assumed: int = 100, **options: Any) -> Row:
+    """Return the row of a median of toys; a published number counts like that of so many toys of the same spread."""
+    median, error = median_of(values)
+    return row(name, median, error, reference_error=error * math.sqrt(values.size / assumed), **options)
 
 
 def shares(name: str, yes: Any, **options: Any) -> Row:

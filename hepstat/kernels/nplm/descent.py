@@ -75,11 +75,12 @@ def start_search(search: Search, start: Array) -> None:
 
 @borrowing
 def largest_diagonal(search: Search) -> float:
-    """Return the largest diagonal entry of the matrix in units of the scales."""
-    most = 1e-300
+    """Return the largest diagonal entry of the matrix in units of the scales, or of all zeros the largest slope."""
+    most, slope = 0.0, 1e-300
     for i in range(search.theta.shape[0]):
-        most = max(most, search.hessian[i, i] * search.scale[i] * search.scale[i])
-    return most
+        most = max(most, abs(search.hessian[i, i]) * search.scale[i] * search.scale[i])
+        slope = max(slope, abs(search.gradient[i]) * search.scale[i])
+    return most if most > 0.0 else slope
 
 
 @borrowing
@@ -193,7 +194,7 @@ def propose_step(search: Search, lower: Array, upper: Array, tolerance: float) -
     for _ in range(n + 1):
         while not solve_free(search, numbers[DAMPING]):
             numbers[DAMPING] = max(4.0 * numbers[DAMPING], _FIRST * largest_diagonal(search))
-            if numbers[DAMPING] > _LARGEST * largest_diagonal(search):
+            if not numbers[DAMPING] <= _LARGEST * largest_diagonal(search) < np.inf:
                 codes[STATUS] = STALLED
                 return False
         outside = 0
@@ -219,9 +220,8 @@ def propose_step(search: Search, lower: Array, upper: Array, tolerance: float) -
     if 0.0 <= predicted <= tolerance and small:
         codes[STATUS] = CONVERGED
         return False
-    if 0.0 <= predicted <= _NOISE * max(1.0, abs(numbers[VALUE])) or numbers[DAMPING] > _LARGEST * largest_diagonal(
-        search
-    ):
+    tiny = 0.0 <= predicted <= _NOISE * max(1.0, abs(numbers[VALUE]))
+    if tiny or not numbers[DAMPING] <= _LARGEST * largest_diagonal(search) < np.inf:
         codes[STATUS] = STALLED
         return False
     return True

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from hepstat.kernels.nplm.rows import Sums
 from hepstat.kernels.options import borrowing
 
-__all__ = ["GAUSSIAN", "NUMBERS", "SIGMA", "TABLE", "Effect", "Nuisances", "auxiliary", "fill_effect", "finish"]
+__all__ = [
+    "GAUSSIAN",
+    "MEASURED",
+    "NUMBERS",
+    "SIGMA",
+    "TABLE",
+    "Effect",
+    "Nuisances",
+    "auxiliary",
+    "fill_effect",
+    "finish",
+]
 
 Array = NDArray[Any]
 

@@ -258,7 +258,10 @@ def tilt(rows: Rows, first: int, coefficients: Array, scores: Array) -> None:
 
 @borrowing
 def weigh(rows: Rows, first: int, work: Work) -> float:
-    """Fill means w e^s and slopes w e^s - n of a block from its scores, and return its part of the value."""
+    """Fill means w e^s and slopes w e^s - n of a block from its scores, and return its part of the value.
+
+    That is infinite where a score of the reference is beyond `LARGEST`.
+    """
     scores, slopes, means = work.scores, work.slopes, work.means
     w, n = rows.w[first : first + BLOCK], rows.n[first : first + BLOCK]
     for e in range(BLOCK):
@@ -266,7 +269,8 @@ def weigh(rows: Rows, first: int, work: Work) -> float:
         mean = w[e] * exp_to_one(s if s < LARGEST else LARGEST)
         means[e] = mean
         slopes[e] = mean - n[e]
-        scores[e] = (mean - w[e]) - n[e] * s
+        beyond = np.inf if (s > LARGEST) & (w[e] != 0.0) else 0.0
+        scores[e] = ((mean - w[e]) - n[e] * s) + beyond
     return total_of(scores)
 
 

@@ -46,14 +46,14 @@ class CalibratedP(Record):
     toys : ToyPValue
         By counting toys.
     agreement_chi2, agreement_fitted : float
-        p-value of the number of toys beyond `t` if chi2 were right: exact binomial test of both sides. NaN without a
-        fit.
+        p-value of the number of toys beyond `t` if chi2 were right: exact binomial test of both sides. Failed toys
+        count as beyond. NaN without a fit.
     quoted : {"chi2", "fitted chi2", "toys"}
         What to quote, see :meth:`Calibration.p_value`.
     p, z : float
         These of what is quoted.
     extrapolated : bool
-        Whether fewer than 10 toys lie beyond `t`, so that toys alone do not tell.
+        Whether fewer than 10 toys that have not failed lie beyond `t`, so that toys alone do not tell.
     """
 
     t: float
@@ -77,9 +77,10 @@ class CalibratedP(Record):
         """What to quote, in words."""
         agreement = {"chi2": self.agreement_chi2, "fitted chi2": self.agreement_fitted}.get(self.quoted)
         beyond = f"{self.toys.n_at_least} of {self.toys.n_toys} toys beyond"
+        beyond += f", {self.toys.n_failed} of which have failed" if self.toys.n_failed else ""
         note = "" if agreement is None else f" (agreement p = {agreement:.2g})"
         if self.quoted == "toys" and self.extrapolated:
-            note = ", too few, and they allow no chi2 distribution to extrapolate with"
+            note = "; too few, and they allow no chi2 distribution to extrapolate with"
         return f"p = {self.p:.3g}, Z = {self.z:.2f} by {self.quoted}; {beyond}{note}"
 
     def __repr__(self) -> str:
@@ -115,7 +116,7 @@ class Calibration(Record):
         Confidence level of intervals.
     verdict : {"chi2", "fitted chi2", "toys"}
         The first that toys do not contradict, by a Kolmogorov-Smirnov p-value that is too small or a tail that is off
-        by more than 3 standard deviations.
+        by more than 3 standard deviations. See :meth:`p_value` for what is quoted.
     """
 
     field: str
@@ -140,6 +141,11 @@ class Calibration(Record):
         return self.values.size
 
     @property
+    def is_above(self) -> bool:
+        """Whether fitted degrees of freedom are above the nominal ones by more than their error."""
+        return self.fit is not None and self.fit.ndof - self.fit.error > self.ndof
+
+    @property
     def z_tested(self) -> float:
         """Significance up to which the toys test a distribution, 10 of them being expected beyond; at least 0."""
         return max(float(p_to_z(min(_ENOUGH / self.n_toys, 1.0))), 0.0)
@@ -152,7 +158,8 @@ class Calibration(Record):
     @property
     def message(self) -> str:
         """What holds of the distribution, and how far."""
-        parts = [f"chi2 with {self.ndof} degrees of freedom has KS p = {self.ks_p:.3g}"]
+        parts = [f"{self.n_failed} of {self.n_toys + self.n_failed} toys have failed"] if self.n_failed else []
+        parts += [f"chi2 with {self.ndof} degrees of freedom has KS p = {self.ks_p:.3g}"]
         if self.fit is None:
             n_odd = int(np.sum(self.values <= 0))
             parts.append(f"{n_odd} of {self.n_toys} values are not above 0, as those of no chi2 distribution")
@@ -162,7 +169,9 @@ class Calibration(Record):
             parts.append(f"count toys, {self.n_toys} of which give Z up to {self.z_toys:.2f}")
         else:
             tested = f"tested by {self.n_toys} toys up to Z = {self.z_tested:.2f} and extrapolated beyond"
-            parts.append(f"use {self.verdict}, {tested}")
+            cautious = self.verdict == "chi2" and self.is_above
+            name = "fitted chi2, the more cautious one" if cautious else self.verdict
+            parts.append(f"use {name}, {tested}")
         return "; ".join(parts)
 
     def p_value(self, t: float) -> CalibratedP:
@@ -170,7 +179,11 @@ class Calibration(Record):
 
         Quoted is what toys say where at least 10 of them lie beyond `t`. Further out it is the distribution of the
         verdict, or the next one where the number of toys beyond `t` contradicts it (its agreement is below 1%); the
-        last is to count toys all the same, which gives an upper limit on p.
+        last is to count toys all the same, which gives an upper limit on p. If the verdict is "chi2" but fitted degrees
+        of freedom are above the nominal ones by more than their error, the fit goes first: it gives the larger p.
+
+        Toys fail where t is large more often than elsewhere, so failed ones count as beyond any `t`; a few of them leave
+        nothing but counting far out.
 
         Raises
         ------
@@ -186,8 +199,11 @@ class Calibration(Record):
         if self.fit is not None:
             steps = (0.0, -self.fit.error, self.fit.error)
             found["fitted chi2"], low, high = (_chi_square(t, self.fit.ndof + step) for step in steps)
-        agreement = {name: _agreement(beyond, self.n_toys, p) for name, (p, _) in found.items() if name != "toys"}
+        counts = toys.n_at_least, toys.n_toys
+        agreement = {name: _agreement(*counts, p) for name, (p, _) in found.items() if name != "toys"}
         believed = [name for name in _ORDER[_ORDER.index(self.verdict) : -1] if agreement[name] >= _REFUSED]
+        if self.is_above:
+            believed.reverse()
         quoted = "toys" if beyond >= _ENOUGH else [*believed, "toys"][0]
         return CalibratedP(
             t=t,

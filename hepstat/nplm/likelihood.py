@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepstat.kernels.nplm.descent import Search
-from hepstat.kernels.nplm.maximise import Memory, Problem, Scratch, Totals, loss_at
+from hepstat.kernels.nplm.maximise import Memory, Problem, Totals, loss_at
 from hepstat.kernels.nplm.nuisances import SIGMA, Nuisances
 from hepstat.kernels.nplm.nuisances import Effect as Coefficients
 from hepstat.kernels.nplm.rows import BLOCK, Rows, Sums, Work
@@ -70,7 +70,7 @@ class Buffers(NamedTuple):
     coefficients: Coefficients
     work: Work
     totals: Totals
-    scratch: Scratch
+    gradient: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ class Likelihood:
                 row=aligned(2 * BLOCK, dtype),
             ),
             totals=Totals(sums(), sums()),
-            scratch=Scratch(np.zeros(n_phi), np.zeros((n_phi, n_phi))),
+            gradient=np.zeros(n_phi),
         )
 
     def search(self, *, with_network: bool = True) -> Search:
@@ -167,6 +167,5 @@ class Likelihood:
     def loss(self, phi: Floats) -> tuple[float, Floats]:
         """Return the loss at a point and its gradient (P + n_nu,)."""
         b = self.buffers(matrix=False)
-        gradient, rest = b.scratch
-        value = loss_at(self.problem, phi, b.coefficients, b.work, b.totals, gradient, rest, rest)
-        return value, gradient
+        value = loss_at(self.problem, phi, b.coefficients, b.work, b.totals, b.gradient, b.totals.sums.matrix)
+        return value, b.gradient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -170,7 +171,7 @@ class NewPhysicsTest(ReferenceTest):
             "effects": reference.effect.describe(),
             "clip": self.clip,
             "clip_biases": self.clip_biases,
-            "method": self.method.describe(),
+            "method": {"name": self.method.name, **asdict(self.method)},
             "standardise": self.standardise,
             "reference": numbers_digest(reference.x, reference.w),
         }
@@ -244,8 +245,11 @@ class NewPhysicsTest(ReferenceTest):
         inputs = self.reference.inputs(x)
         full = self._likelihood([self._full, self.reference.observed(x)], measured)
         if self._nodes is not None:
-            nodes, n = self._nodes(inputs, np.ones(len(inputs))) if len(inputs) else (inputs, np.empty(0))
-            return self._likelihood([self._coarse, self.reference.nodes(nodes, np.zeros(len(n)), n)], measured), full
+            few = [self._coarse]
+            if len(x):
+                found = self._nodes(inputs)
+                few.append(self.reference.nodes(found.x, np.zeros(len(found.x)), found.weights))
+            return self._likelihood(few, measured), full
         if isinstance(self.method, Adam) or self.method.cell == 1:
             return full, full
         events, w = np.concatenate([self._full.x, inputs]), np.concatenate([self._full.w, np.zeros(len(inputs))])
@@ -280,8 +284,8 @@ class NewPhysicsTest(ReferenceTest):
     @cached_property
     def _coarse(self) -> Sample:
         assert self._nodes is not None
-        inputs, w = self._nodes(self._full.x, self._full.w)
-        return self.reference.nodes(inputs, w, np.zeros(len(w)))
+        found = self._nodes(self._full.x, self._full.w)
+        return self.reference.nodes(found.x, found.weights, np.zeros(len(found.x)))
 
     def _theta(self, start: Model) -> Floats:
         """Return the parameters (P,) of a start, checked, for inputs of this test."""

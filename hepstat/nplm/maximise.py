@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -12,9 +12,8 @@ import numpy as np
 from hepstat.checks import nonnegative_number, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import cut, map_ordered, progress_bar
-from hepstat.kernels.nplm.descent import CONVERGED, EVALUATIONS, EXHAUSTED, STALLED, STATUS, VALUE
-from hepstat.kernels.nplm.descent import EXPLODED as NO_START
-from hepstat.kernels.nplm.maximise import EXPLODED, adam_epochs, adam_step, add_sums, clear, descend, loss_at, place
+from hepstat.kernels.nplm.descent import CONVERGED, EVALUATIONS, EXHAUSTED, NOT_FINITE_AT_START, STALLED, STATUS, VALUE
+from hepstat.kernels.nplm.maximise import EXPLODED, FINISHED, adam_epochs, adam_step, add_sums, clear, descend, place
 from hepstat.kernels.nplm.nuisances import MEASURED, SIGMA, finish
 from hepstat.kernels.nplm.rows import UNIT, sum_rows
 from hepstat.nplm.likelihood import Buffers, Likelihood
@@ -31,7 +30,7 @@ _STATUS = {
     CONVERGED: "converged",
     EXHAUSTED: "evaluations exhausted",
     STALLED: "stalled",
-    NO_START: "exploded",
+    NOT_FINITE_AT_START: "exploded",
 }
 
 
@@ -88,10 +87,6 @@ class Adam:
         if self.dtype not in ("float32", "float64"):
             raise InputError("dtype", f"is {self.dtype!r}", "Pass 'float64' or 'float32'")
 
-    def describe(self) -> dict[str, Any]:
-        """Return the configuration in JSON types."""
-        return _described(self)
-
 
 @dataclass(frozen=True)
 class Fast:
@@ -141,14 +136,6 @@ class Fast:
             object.__setattr__(self, name, whole_number(getattr(self, name), name, at_least=1))
         positive_number(self.tolerance, "tolerance")
         nonnegative_number(self.compress, "compress")
-
-    def describe(self) -> dict[str, Any]:
-        """Return the configuration in JSON types."""
-        return _described(self)
-
-
-def _described(method: Adam | Fast) -> dict[str, Any]:
-    return {"name": method.name, **{field.name: getattr(method, field.name) for field in fields(method)}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,11 +233,11 @@ def _threaded_epochs(
         for part in parts:
             add_sums(part, sums)
         nu = phi[len(phi) - n_nu :]
-        losses[i] = finish(problem.nuisances, nu, b.coefficients, sums, memory.gradient, b.scratch.rest, b.scratch.rest)
+        losses[i] = finish(problem.nuisances, nu, b.coefficients, sums, memory.gradient, sums.matrix)
         if not math.isfinite(losses[i]):
-            return EXPLODED
+            return int(EXPLODED)
         adam_step(problem, phi, memory, hyper, first + i + 1, rate)
-    return 0
+    return int(FINISHED)
 
 
 def climb(coarse: Likelihood, fine: Likelihood, method: Fast, starts: Sequence[Floats], *, workers: int = 1) -> Maximum:
@@ -269,6 +256,7 @@ def climb(coarse: Likelihood, fine: Likelihood, method: Fast, starts: Sequence[F
 
 class _End(NamedTuple):
     phi: Floats
+    gradient: Floats
     loss: float
     code: int
     n_evaluations: int
@@ -301,10 +289,10 @@ def _some(
         inside = np.clip(start, problem.lower, problem.upper)
         descend(
             problem, beside, inside, search, tolerance, most, other.coefficients, other.work, own.totals, other.totals,
-            other.scratch,
+            other.gradient,
         )  # fmt: skip
         loss, code = float(search.numbers[VALUE]), int(search.codes[STATUS])
-        ends.append(_End(search.theta.copy(), loss, code, int(search.codes[EVALUATIONS])))
+        ends.append(_End(search.theta.copy(), search.gradient.copy(), loss, code, int(search.codes[EVALUATIONS])))
     return ends
 
 
@@ -316,22 +304,15 @@ def profile(likelihood: Likelihood) -> Maximum:
     """
     none = np.empty(0, np.int64)
     if likelihood.n_nu == 0:
-        b = likelihood.buffers(matrix=False, with_network=False)
-        gradient, rest = b.scratch
-        problem = likelihood.reference
-        loss = loss_at(problem, np.empty(0), b.coefficients, b.work, b.totals, gradient, rest, rest)
-        return Maximum(np.empty(0), loss, "converged", 1, none, np.array([loss]))
+        return Maximum(np.empty(0), 0.0, "converged", 0, none, np.zeros(1))
     sigma, measured = likelihood.nuisances.numbers[:, SIGMA], likelihood.nuisances.numbers[:, MEASURED]
     around = [side * row for row in np.diag(sigma) for side in (1.0, -1.0)]
     found = _some(likelihood, likelihood, [0.0 * sigma, measured, *around], _PROFILED, _MOST_PROFILED)
     ends = sorted((end for end in found if math.isfinite(end.loss)), key=lambda end: end.loss)
     if not ends:
         return Maximum(0.0 * sigma, math.nan, "exploded", len(found), none, np.full(1, math.nan))
-    end, n = ends[0], sum(end.n_evaluations for end in found)
-    b = likelihood.buffers(matrix=False, with_network=False)
-    gradient, rest = b.scratch
-    problem = likelihood.reference
-    loss_at(problem, end.phi, b.coefficients, b.work, b.totals, gradient, rest, rest)
-    pull = np.clip(end.phi - sigma**2 * gradient, problem.lower, problem.upper) - end.phi
-    status = "converged" if float(np.abs(pull / sigma).max()) <= _AT_MINIMUM else "stalled"
-    return Maximum(end.phi, end.loss, status, n, none, np.array([one.loss for one in ends]))
+    end, problem = ends[0], likelihood.reference
+    moved = np.clip(end.phi - sigma**2 * end.gradient, problem.lower, problem.upper) - end.phi
+    status = "converged" if float(np.abs(moved / sigma).max()) <= _AT_MINIMUM else "stalled"
+    evaluations = sum(one.n_evaluations for one in found)
+    return Maximum(end.phi, end.loss, status, evaluations, none, np.array([one.loss for one in ends]))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from hepstat.errors import InputError
 from hepstat.kernels.nplm.nuisances import NUMBERS, Nuisances
 from hepstat.learn import Network
-from hepstat.nplm.compression import compress
+from hepstat.nplm.compression import Compressed, compress
 from hepstat.nplm.effects import Effect
 from hepstat.nplm.likelihood import Sample
 from hepstat.nplm.maximise import Adam, Fast
 from hepstat.nplm.nuisances import Nuisance
 from hepstat.types import Floats
 
-__all__ = ["Nodes", "Reference", "ReferenceWarning", "known", "nodes_for", "prepare"]
+__all__ = ["Reference", "ReferenceWarning", "known", "nodes_for", "prepare"]
 
 _FEW = 5.0  # times the expected events: with fewer in the reference its own fluctuations matter
 _UNLIKE = 20.0  # ratio of the scales of features
@@ -113,37 +114,20 @@ def known(effect: Effect, nuisances: Sequence[Nuisance], measured: Floats) -> Nu
     )
 
 
-@dataclass(frozen=True)
-class Nodes:
-    """What makes nodes of inputs (n, 1) and weights (n,), with a bound of the error (:func:`hepstat.nplm.compress`)."""
-
-    network: Network
-    clip: float
-    tilt: float
-    tolerance: float
-
-    def __call__(self, inputs: Floats, weights: Floats) -> tuple[Floats, Floats]:
-        """Return nodes (m, 1) and their weights (m,)."""
-        hidden, functions = self.network.hidden, self.network.activations
-        found = compress(
-            inputs,
-            weights,
-            hidden=hidden,
-            clip=self.clip,
-            activation=functions,
-            tilt=self.tilt,
-            tolerance=self.tolerance,
-        )
-        return found.x, found.weights
-
-
 def nodes_for(
     reference: Reference, network: Network, clip: float | None, method: Adam | Fast, nuisances: Sequence[Nuisance]
-) -> Nodes | None:
+) -> Callable[..., Compressed] | None:
     """Return what makes nodes where a bound is possible and wanted: for one feature, a smooth network and a clip."""
     smooth = set(network.activations) <= {"sigmoid", "tanh"} and reference.effect.analytic
     if method.compress > 0 and network.n_features == 1 and clip is not None and smooth:
-        return Nodes(network, clip, _steepest(reference, nuisances), method.compress)
+        return partial(
+            compress,
+            hidden=network.hidden,
+            clip=clip,
+            activation=network.activations,
+            tilt=_steepest(reference, nuisances),
+            tolerance=method.compress,
+        )
     if isinstance(method, Adam) and method.compress > 0:
         problem = f"is {method.compress:g}, with {network.n_features} features and clip {clip}"
         raise InputError(

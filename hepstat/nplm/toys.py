@@ -85,10 +85,10 @@ class ReferenceToys(PreparedStudy):
 class NewPhysicsToys(ReferenceToys):
     """Study of a :class:`NewPhysicsTest`: one record for each toy; run it with :func:`hepstat.toys.run`.
 
-    A record has `status` (0, or a key of `reasons`), `t`, `tau`, `delta`, `n` (events), `evaluations`, `converged`, and
-    for each nuisance ``nu_<name>`` and ``nu0_<name>``, fitted with the network and without, and ``aux_<name>``, what was
-    measured. `converged` is 0 if the best descent of `Fast` ran out of evaluations, or none came below f = 0; trainings
-    end where they end.
+    A record has `status` (0, or a key of `reasons`), `t`, `tau`, `delta`, `n` (events), `evaluations`, `converged`,
+    and for each nuisance ``nu_<name>`` and ``nu0_<name>``, fitted with the network and without, and ``aux_<name>``,
+    what was measured. `converged` is 0 if the best descent of `Fast` ran out of evaluations, or none came below f = 0;
+    trainings end where they end.
 
     Parameters
     ----------

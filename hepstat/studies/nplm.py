@@ -24,7 +24,7 @@ from hepstat.studies.results import Results
 __all__ = ["reproduce"]
 
 _NDOF = 13  # of the network in one dimension
-_FAST = Fast(starts=100)
+_FAST = Fast()
 _FAST_5D = Fast(starts=20, finish=100, polish=1, cell=16)
 _ALL = ("true", "norm +1", "norm -1", "scale +1", "scale -1", "both +1")
 

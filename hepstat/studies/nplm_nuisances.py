@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hepstat.nplm import Adam, AnalyticEffect, Fast, Gaussian, NewPhysicsTest, same_distribution
+from hepstat.nplm import Adam, AnalyticEffect, Gaussian, NewPhysicsTest, same_distribution
 from hepstat.studies.nplm_benchmarks import NUISANCES, SIGNALS, Exponential
 from hepstat.studies.nplm_line import CLIP, PUBLISHED_EPOCHS, LineSize
 from hepstat.studies.nplm_toys import Throw, chi_square_of, mean_row, median_row, z_of
@@ -55,9 +55,9 @@ def shifted_rows(line: LineSize, size: ShiftedSize, clip: float, throw: Throw) -
         x, w, clip=CLIP, standardise=False,
         nuisances=[Gaussian(name, SIGMA) for name in NUISANCES],
         effects=[AnalyticEffect(NUISANCES, benchmark.log_ratio, reach, x)],
-        method=Adam(epochs=line.epochs, initial="uniform", compress=1e-8, history=0),
+        method=Adam(epochs=line.epochs, initial="glorot", compress=1e-8, history=0),
     )  # fmt: skip
-    tests = {"trained": (test, size.trained), "fast": (_fast(test, line.fast, clip), size.fast)}
+    tests = {"trained": (test, size.trained), "fast": (test.replace(method=line.fast, clip=clip), size.fast)}
     toys, signal = {}, {}
     for k, (method, (own, numbers)) in enumerate(tests.items()):
         toys[method] = {
@@ -70,10 +70,6 @@ def shifted_rows(line: LineSize, size: ShiftedSize, clip: float, throw: Throw) -
         whole = method == "trained" and line.epochs == PUBLISHED_EPOCHS
         found.rows.extend(_rows(method, toys[method], signal[method], whole))
     return found
-
-
-def _fast(test: NewPhysicsTest, method: Fast, clip: float) -> NewPhysicsTest:
-    return test.replace(method=method, clip=clip)
 
 
 def _at(point: str) -> dict[str, float]:

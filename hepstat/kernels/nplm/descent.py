@@ -20,7 +20,7 @@ __all__ = [
     "CONVERGED",
     "EVALUATIONS",
     "EXHAUSTED",
-    "EXPLODED",
+    "NOT_FINITE_AT_START",
     "STALLED",
     "STATUS",
     "VALUE",
@@ -32,7 +32,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-RUNNING, CONVERGED, EXHAUSTED, STALLED, EXPLODED = -1, 0, 1, 2, 3
+RUNNING, CONVERGED, EXHAUSTED, STALLED, NOT_FINITE_AT_START = -1, 0, 1, 2, 3
 VALUE, DAMPING, GROWTH, PREDICTED = range(4)  # of Search.numbers
 STATUS, EVALUATIONS = range(2)  # of Search.codes
 
@@ -94,7 +94,7 @@ def judge_step(search: Search, value: float, most_evaluations: int) -> None:
         total += abs(search.trial_gradient[i]) + search.trial_hessian[i, i]
     finite = np.isfinite(total)
     if first and not finite:
-        codes[STATUS] = EXPLODED
+        codes[STATUS] = NOT_FINITE_AT_START
         return
     gain = numbers[VALUE] - value
     if finite and (first or gain > 0.0):

@@ -20,7 +20,6 @@ __all__ = [
     "FINISHED",
     "Memory",
     "Problem",
-    "Scratch",
     "Totals",
     "adam_epochs",
     "adam_step",
@@ -60,13 +59,6 @@ class Totals(NamedTuple):
 
     part: Sums
     sums: Sums
-
-
-class Scratch(NamedTuple):
-    """A gradient (P + n_nu,), and a part of a Hessian (P + n_nu, P + n_nu)."""
-
-    gradient: Array
-    rest: Array
 
 
 @borrowing
@@ -117,13 +109,13 @@ def sum_all(problem: Problem, with_network: bool, effect: Effect, work: Work, to
 
 @borrowing
 def loss_at(
-    problem: Problem, phi: Array, effect: Effect, work: Work, totals: Totals, gradient: Array, gauss: Array, rest: Array
+    problem: Problem, phi: Array, effect: Effect, work: Work, totals: Totals, gradient: Array, matrix: Array
 ) -> float:
-    """Return the loss at a point, and fill gradient and, if the sums have a matrix, both parts of the Hessian."""
+    """Return the loss at a point, and fill gradient and, if the sums have one, the matrix."""
     with_network = place(problem, phi, effect, work)
     sum_all(problem, with_network, effect, work, totals)
     nu = phi[phi.shape[0] - problem.nuisances.scales.shape[0] :]
-    return finish(problem.nuisances, nu, effect, totals.sums, gradient, gauss, rest)
+    return finish(problem.nuisances, nu, effect, totals.sums, gradient, matrix)
 
 
 @borrowing
@@ -145,7 +137,7 @@ def adam_epochs(
     """
     none = totals.sums.matrix
     for i in range(losses.shape[0]):
-        loss = loss_at(problem, phi, effect, work, totals, memory.gradient, none, none)
+        loss = loss_at(problem, phi, effect, work, totals, memory.gradient, none)
         losses[i] = loss
         if not np.isfinite(loss):
             return EXPLODED
@@ -156,7 +148,7 @@ def adam_epochs(
 @borrowing
 def descend(
     problem: Problem, shape: Problem, start: Array, search: Search, tolerance: float, most_evaluations: int,
-    effect: Effect, work: Work, totals: Totals, shape_totals: Totals, scratch: Scratch,
+    effect: Effect, work: Work, totals: Totals, shape_totals: Totals, unused: Array,
 ) -> None:  # fmt: skip
     """Descend from a start inside the limits to where `search` tells.
 
@@ -166,15 +158,8 @@ def descend(
     start_search(search, start)
     going = True
     while going:
-        value = loss_at(
-            problem, search.trial, effect, work, totals, search.trial_gradient, search.trial_hessian, scratch.rest
-        )
+        value = loss_at(problem, search.trial, effect, work, totals, search.trial_gradient, search.trial_hessian)
         if totals.sums.matrix.shape[0] == 0:
-            loss_at(
-                shape, search.trial, effect, work, shape_totals, scratch.gradient, search.trial_hessian, scratch.rest
-            )
-        for i in range(scratch.rest.shape[0]):
-            for j in range(i + 1):
-                search.trial_hessian[i, j] += scratch.rest[i, j]
+            loss_at(shape, search.trial, effect, work, shape_totals, unused, search.trial_hessian)
         judge_step(search, value, most_evaluations)
         going = propose_step(search, problem.lower, problem.upper, tolerance)

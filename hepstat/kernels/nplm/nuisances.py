@@ -129,13 +129,11 @@ def auxiliary(nuisances: Nuisances, i: int, nu: float) -> tuple[float, float, fl
 
 
 @borrowing
-def finish(
-    nuisances: Nuisances, nu: Array, effect: Effect, sums: Sums, gradient: Array, gauss: Array, rest: Array
-) -> float:
+def finish(nuisances: Nuisances, nu: Array, effect: Effect, sums: Sums, gradient: Array, matrix: Array) -> float:
     """Turn sums by coefficients into derivatives by nuisances, add what is known of these, and return the loss.
 
-    gradient (P + n_nu,), gauss and rest (P + n_nu, P + n_nu); the matrices are left alone if the sums have none. The
-    Gauss-Newton part has the squares of first derivatives, the rest second derivatives by nuisances.
+    gradient (P + n_nu,); matrix (P + n_nu, P + n_nu), lower triangle, left alone if the sums have none: squares of
+    first derivatives (Gauss-Newton), and second derivatives by nuisances.
     """
     n_nu = nu.shape[0]
     n_theta = gradient.shape[0] - n_nu
@@ -154,28 +152,21 @@ def finish(
         return float(loss)
     for i in range(n_theta):
         for j in range(i + 1):
-            gauss[i, j] = gauss[j, i] = sums.matrix[i, j]
-            rest[i, j] = rest[j, i] = 0.0
+            matrix[i, j] = sums.matrix[i, j]
     for i in range(n_nu):
         at = n_theta + i
         for j in range(n_theta):
             entry = 0.0
             for k in range(n_planes):
                 entry += effect.first[k, i] * sums.matrix[n_theta + k, j]
-            gauss[at, j] = gauss[j, at] = entry
-            rest[at, j] = rest[j, at] = 0.0
+            matrix[at, j] = entry
         for j in range(i + 1):
-            entry, bend = 0.0, 0.0
+            entry = 0.0
             for k in range(n_planes):
-                bend += sums.gradient[n_theta + k] * effect.second[k, i, j]
+                entry += sums.gradient[n_theta + k] * effect.second[k, i, j]
                 for q in range(n_planes):
                     high, low = max(k, q), min(k, q)
                     entry += effect.first[k, i] * effect.first[q, j] * sums.matrix[n_theta + high, n_theta + low]
-            gauss[at, n_theta + j] = gauss[n_theta + j, at] = entry
-            rest[at, n_theta + j] = rest[n_theta + j, at] = bend
-        curvature = -auxiliary(nuisances, i, nu[i])[2]
-        if curvature > 0.0:
-            gauss[at, at] += curvature
-        else:
-            rest[at, at] += curvature
+            matrix[at, n_theta + j] = entry
+        matrix[at, at] -= auxiliary(nuisances, i, nu[i])[2]
     return float(loss)

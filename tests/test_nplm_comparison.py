@@ -15,7 +15,7 @@ from hepstat.nplm.machine import NewPhysicsTest
 from hepstat.nplm.maximise import Fast
 from hepstat.nplm.nuisances import Gaussian
 from hepstat.nplm.rivals import BinnedObservable, BumpHunt, IdealRatio, LearnedTest, ProfileLikelihood
-from hepstat.nplm.sources import FunctionSource
+from hepstat.nplm.sources import FunctionSource, PoolSource
 from hepstat.search import window_scan
 from hepstat.strength import Binned, Component, Model
 from hepstat.toys import FunctionStudy, run
@@ -154,6 +154,9 @@ def test_nuisances_of_machines():
     for given in ((), [Gaussian("norm", 0.2, low=-0.5, high=0.5)]):
         with pytest.raises(InputError, match="not those of 'learned'"):
             RivalToys(source, tests, nuisances=given)
+    pool = PoolSource(reference, np.full(2000, 0.01), Normalisation("other"))
+    with pytest.raises(InputError, match="has the nuisances other"):
+        RivalToys(pool, tests, nuisances=nuisances)
     for own in (tests, _ideal()):
         with pytest.raises(InputError, match=r"between -0\.5 and 0\.5"):
             RivalToys(source, own, nuisances=nuisances, nu={"norm": 0.6})

@@ -71,8 +71,7 @@ class ReferenceTest:
         InputError
             For other features, or more data than reference events.
         """
-        empty = np.ndim(data) == 2 and len(np.asarray(data)) == 0
-        x = np.asarray(data, dtype=np.float64) if empty else features(data, name)
+        x = features(data, name, allow_empty=True)
         if x.shape[1] != self.n_features:
             raise InputError(name, f"has {x.shape[1]} features", f"Pass the {self.n_features} of the reference")
         if len(x) > len(self.reference.x):

@@ -29,6 +29,7 @@ from hepstat.infer.intervals import tail_of
 from hepstat.nplm.nuisances import Nuisance
 from hepstat.nplm.rivals import LearnedTest, Rival
 from hepstat.nplm.sources import EventSource
+from hepstat.nplm.toys import check_names
 from hepstat.record import Record
 from hepstat.seeds import Key, toy_generator
 from hepstat.toys import ToyTable
@@ -86,8 +87,8 @@ class RivalToys(PreparedStudy):
     Raises
     ------
     InputError
-        If there are no tests, a name is taken, a nuisance is unknown, a :class:`LearnedTest` has others, or true
-        nuisances are outside of what they or its effects allow.
+        If there are no tests, a name is taken, a nuisance is unknown, a :class:`LearnedTest` or the source has others,
+        or true nuisances are outside of what they or effects allow.
     """
 
     chunk: ClassVar[int] = 1
@@ -109,6 +110,7 @@ class RivalToys(PreparedStudy):
         unknown = sorted(set(nu or {}) - set(names))
         if unknown:
             raise InputError("nu", f"has {unknown[0]!r}", f"Nuisances are {', '.join(names) or 'none'}")
+        check_names(source, tuple(names))
         self.nu = np.array([finite_number((nu or {}).get(name, 0.0), "nu") for name in names])
         for nuisance, value in zip(self.nuisances, self.nu, strict=True):
             if not nuisance.low <= value <= nuisance.high:
@@ -308,9 +310,7 @@ def compare_tests(
     )
 
 
-def _columns(
-    tables: Sequence[ToyTable], fields: Mapping[str, str | tuple[int, str]], argument: str
-) -> tuple[dict[str, Floats], int]:
+def _columns(tables: Sequence[ToyTable], fields: Mapping[str, Any], argument: str) -> tuple[dict[str, Floats], int]:
     """Return the statistics (n,) by test of the toys in which none failed, and how many did."""
     if not tables or not fields:
         raise InputError(argument if fields else "tests", "is empty", "Pass at least one")

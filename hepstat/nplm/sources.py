@@ -56,10 +56,7 @@ class FunctionSource:
         InputError
             If the function returns numbers that are not finite, or no events of unknown features, not (0, d).
         """
-        events = self.function(nu, generator)
-        if np.ndim(events) == 2 and len(np.asarray(events)) == 0:
-            return np.asarray(events, dtype=np.float64)
-        return features(events, f"{self.name}(nu, generator)")
+        return features(self.function(nu, generator), f"{self.name}(nu, generator)", allow_empty=True)
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration in JSON types, with a digest of the function."""

@@ -25,7 +25,7 @@ __all__ = ["reproduce"]
 
 _NDOF = 13  # of the network in one dimension
 _FAST = Fast()
-_FAST_5D = Fast(starts=20, finish=100, polish=1, cell=16)
+_FAST_5D = Fast(starts=20, finish=100, polish=1, cell=32)
 _ALL = ("true", "norm +1", "norm -1", "scale +1", "scale -1", "both +1")
 
 
@@ -55,7 +55,7 @@ SCALES = {
     "full": Scale(
         LineSize(200_000, 2000.0, 200_000, 100, 400, dict.fromkeys(SIGNALS, 100), _FAST, 0.5, 200, 5, 2000),
         ShiftedSize(dict.fromkeys(_SOME, 100), dict.fromkeys(_ALL, 100), (50, 100)),
-        PairSize(("muon", "electron", "tau"), 100_000, 8500.0, 200_000, 20, 100, 100, _FAST_5D),
+        PairSize(("muon", "electron", "tau"), 100_000, 8500.0, 400_000, 20, 100, 40, _FAST_5D),
     ),
 }
 

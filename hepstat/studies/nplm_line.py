@@ -28,7 +28,6 @@ from hepstat.nplm import (
 from hepstat.studies.nplm_benchmarks import SIGNALS, Exponential
 from hepstat.studies.nplm_costs import cost_rows
 from hepstat.studies.nplm_toys import (
-    KernelRival,
     Throw,
     TrainingToys,
     chi_square_of,
@@ -130,7 +129,7 @@ def line_rows(size: LineSize, throw: Throw) -> Line:
     rivals: dict[str, Rival] = {
         "fast9": LearnedTest(fast),
         "fast": LearnedTest(fast.replace(clip=tuning.clip)),
-        "kernels": KernelRival(kernels),
+        "kernels": LearnedTest(kernels),
         "bump": _bump_hunt(benchmark),
         **{f"ideal {name}": _ideal(benchmark, name) for name in SIGNALS},
     }

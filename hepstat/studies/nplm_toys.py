@@ -14,7 +14,7 @@ import numpy as np
 
 from hepstat.errors import TrainingError
 from hepstat.infer import ChiSquareFit, chi_square_log_p, fit_chi_square, p_to_z
-from hepstat.nplm import EventSource, KernelTest, NewPhysicsTest
+from hepstat.nplm import EventSource, NewPhysicsTest
 from hepstat.seeds import Key, toy_generator
 from hepstat.studies.results import Row, row
 from hepstat.toys import Study, ToyTable, run
@@ -22,7 +22,6 @@ from hepstat.toys.study import PreparedStudy
 from hepstat.types import Floats
 
 __all__ = [
-    "KernelRival",
     "Throw",
     "TrainingToys",
     "chi_square_of",
@@ -112,22 +111,6 @@ class TrainingToys(PreparedStudy):
                 out[i]["status"], out[i]["t"], out[i]["history"] = 1, np.nan, np.nan
             else:
                 out[i]["t"], out[i]["shift"], out[i]["history"] = result.t, result.shift, result.t_history[1]
-
-
-@dataclass(frozen=True, eq=False)
-class KernelRival:
-    """t of a :class:`hepstat.nplm.KernelTest` beside other tests; NaN if no minimum was found."""
-
-    test: KernelTest
-
-    def value(self, x: Floats, auxiliary: Mapping[str, float], generator: np.random.Generator) -> float:
-        """Return t of events (n, d)."""
-        found = self.test.fit(self.test.data(x), self.test.auxiliary(auxiliary), generator)
-        return math.nan if found.status else float(found.t)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the configuration in JSON types."""
-        return {"name": "KernelRival", "test": self.test.describe()}
 
 
 def z_of(t: float, ndof: float) -> float:

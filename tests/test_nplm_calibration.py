@@ -110,13 +110,27 @@ def test_tail_decides():
     assert (there.quoted, there.agreement_chi2 < 0.01, there.toys.n_at_least) == ("toys", True, 3)
 
 
+def test_the_more_cautious_is_quoted():
+    """Fitted degrees of freedom above the nominal ones by more than their error are quoted, those below are not."""
+    t = _chi_square(13, 200, 2)
+    above, below = (calibrate(_table(t * (13.7 if up else 12.3) / t.mean()), 13) for up in (True, False))
+    assert (above.verdict, above.is_above, above.p_value(40.0).quoted) == ("chi2", True, "fitted chi2")
+    assert above.p_value(40.0).p == above.p_value(40.0).p_fitted > above.p_value(40.0).p_chi2
+    assert "use fitted chi2, the more cautious one" in above.message
+    assert (below.verdict, below.is_above, below.p_value(40.0).quoted) == ("chi2", False, "chi2")
+
+
 def test_failed_toys():
-    """Failed toys count against counting, and not in the distribution."""
+    """Failed toys count as beyond, also against what is extrapolated, and not in the distribution."""
     t = _chi_square(13, 100, 7)
     t[:5] = np.nan
     found = calibrate(_table(t, failed=range(5)), 13)
     assert (found.n_toys, found.n_failed) == (95, 5)
     assert found.p_value(1e3).toys.n_at_least == 5
+    far = found.p_value(1e3)
+    assert (far.quoted, far.p, far.agreement_chi2 < 1e-9) == ("toys", 6 / 101, True)
+    assert "5 of 100 toys beyond, 5 of which have failed" in far.message
+    assert "5 of 100 toys have failed" in found.message
     with pytest.raises(InputError, match="toy 0"):
         calibrate(_table(t), 13)
     with pytest.raises(InputError, match="different values"):

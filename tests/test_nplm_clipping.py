@@ -1,6 +1,6 @@
 """Tuning of the clip on a stand-in whose mean t is known at every clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -83,7 +83,44 @@ def test_too_few_toys():
     found = tune_clip(_Test(), None, low=1, high=60, rng=1, max_toys=60, check_toys=60)
     assert (found.complete, found.reached) == (False, False)
     assert found.n_toys.sum() <= 60
+    assert found.out_of_toys
     assert "max_toys" in found.message
+    assert "does not settle" in replace(found, out_of_toys=False).message
+
+
+@dataclass
+class _Noisy:
+    """t is chi2 with a mean that rises with log(clip), and a share of its noise is that of a clip alone."""
+
+    clip: float = 1.0
+    share: float = 0.05
+    ndof: int = 13
+
+    def replace(self, *, clip):
+        return _Noisy(clip, self.share)
+
+    def toys(self, source, *, nu=None):
+        factor, own = 1 + 6 * np.log(self.clip / 9) / 13, int(1e6 * abs(np.log(self.clip)))
+        share = self.share
+
+        def toy(index, rng):
+            common = rng.standard_normal(13)
+            alone = np.random.default_rng([int(rng.integers(2**31)), own]).standard_normal(13)
+            return factor * float(((np.sqrt(1 - share) * common + np.sqrt(share) * alone) ** 2).sum())
+
+        return FunctionStudy(toy, [("t", float)], config={"clip": self.clip})
+
+
+def test_noise_of_single_clips():
+    """Where close clips differ by noise the search settles, and the error of the clip is none of that noise."""
+    options = {"low": 3, "high": 27, "check_toys": 10, "max_toys": 5000}
+    found = [tune_clip(_Noisy(share=0.3), None, rng=i, **options) for i in range(25)]
+    assert all(one.complete and not one.out_of_toys for one in found)
+    pulls = np.array([(one.clip - 9) / one.clip_error for one in found])
+    assert 0.5 < pulls.std() < 1.6
+    assert np.abs(pulls).max() < 4
+    assert np.median([one.slope for one in found]) == pytest.approx(6, rel=0.2)
+    assert all(one.slope > 2 * one.slope_error for one in found)
 
 
 def test_folder_and_workers(tmp_path):

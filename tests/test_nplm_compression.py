@@ -16,7 +16,6 @@ from hepstat.nplm.compression import (
     _steepness,
     cell_width,
     compress,
-    merge_cells,
     merge_identical,
     merge_together,
 )
@@ -218,20 +217,18 @@ def test_identical_events():
 @pytest.mark.kernels
 @pytest.mark.parametrize("size", [2, 7, 50, 1000])
 def test_boxes(size):
-    """Sums and means are kept, boxes have no more events than they may, and the spread is what variances lose."""
+    """Sums and means are kept, and boxes have no more events than they may."""
     rng = np.random.default_rng(1)
     x, kinds = np.round(rng.normal(size=(300, 3)), 1), rng.exponential(size=(300, 2))
     kinds[:40, 0] = kinds[200:, 1] = 0.0
     units = np.array([1.0, 2.0, 0.5])
-    means, sums, spread = merge_boxes(x, kinds, units, size)
+    means, sums = merge_boxes(x, kinds, units, size)
     assert np.log2(len(sums)) % 1 == 0
     assert 300 / len(sums) <= size
     assert len(sums) == 1 or 600 / len(sums) > size
     assert_allclose(sums.sum(axis=0), kinds.sum(axis=0))
     w, mass = kinds.sum(axis=1), sums.sum(axis=1)
     assert_allclose(mass @ means, w @ x, atol=1e-10)
-    lost = (w @ x**2 - mass @ means**2) / units**2
-    assert spread == pytest.approx(lost.sum() / w.sum())
 
 
 def test_boxes_of_reference_and_data():
@@ -249,26 +246,21 @@ def test_boxes_of_reference_and_data():
     assert ((counts > 0) & (weights > 0)).any()
 
 
-def test_boxes_of_signed_events():
-    """A smooth sum changes by second order, in any units of the features; with a size of 1 nothing is merged."""
+def test_boxes_change_by_second_order():
+    """A smooth sum over the reference changes the less, the fewer events are merged."""
     rng = np.random.default_rng(1)
     x, w = rng.normal(size=(20_000, 2)), np.where(rng.random(20_000) < 0.1, -1.0, 1.0)
-    values = np.exp(np.sin(x).sum(axis=1))
-    spreads, changes = [], []
+    values, changes = np.exp(np.sin(x).sum(axis=1)), []
     for size in (4, 64):
-        found = merge_cells(x * [1, 1e3], w, size=size)
-        assert found.bound is None
-        spreads.append(found.spread)
-        changes.append(abs(found.weights @ np.exp(np.sin(found.x / [1, 1e3]).sum(axis=1)) - w @ values) / values.sum())
-    assert changes[0] < changes[1] < 0.5 * spreads[1]
-    assert spreads[0] < 0.2 * spreads[1]
-    assert_array_equal(merge_cells(x, size=1).x, x)
+        nodes, weights, _ = merge_together(x, w, np.zeros(len(w)), np.ones(2), size)
+        changes.append(abs(weights @ np.exp(np.sin(nodes).sum(axis=1)) - w @ values) / values.sum())
+    assert changes[0] < 0.3 * changes[1] < 0.01
 
 
 def test_bad_input():
     """What cannot be compressed is named."""
     for wrong, message in (
-        ({"x": np.ones((4, 2))}, r"^x: has 2 features. Pass one; several can be merged by merge_cells"),
+        ({"x": np.ones((4, 2))}, r"^x: has 2 features. Pass one"),
         ({"x": [1.0, np.nan]}, "^x: has 1 NaN"),
         ({"weights": [0.0, 0.0]}, "^weights: are all zero"),
         ({"weights": [1.0]}, "^weights: has 1 entries for 2 events"),
@@ -282,8 +274,6 @@ def test_bad_input():
     ):
         with pytest.raises(InputError, match=message):
             compress(**({"x": [1.0, 2.0]} | NET | wrong))
-    with pytest.raises(InputError, match=r"^size: is 0"):
-        merge_cells([1.0, 2.0], size=0)
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -292,8 +282,7 @@ def test_one_signature():
     x, w = np.arange(200) % 50, np.ones(200, dtype=int)
     compress(x, w, **NET)
     compress(x.astype(np.float32)[::2, None], order=np.int64(2), hidden=[3], clip=2)
-    merge_cells(np.asfortranarray(np.ones((50, 3))), size=np.int64(5))
-    merge_cells(x, -w, size=5)
+    merge_together(np.ones((50, 3)), np.ones(50), np.zeros(50), np.ones(3), 5)
     found = [entry for entry in vars(kernels).values() if hasattr(entry, "signatures")]
     own = {
         entry.py_func.__name__: len(entry.signatures) for entry in found if entry.py_func.__module__ == kernels.__name__

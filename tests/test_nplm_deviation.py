@@ -86,6 +86,15 @@ def test_empty_bins():
     assert np.isnan(projection.expected_error[0])
 
 
+def test_far_from_zero_and_constant():
+    """Default bins hold all data of a quantity with a large offset, and of one that is always the same."""
+    quantities = {"far": lambda x: x[:, 0] + 1e12, "same": lambda x: np.full(len(x), -7.0)}
+    found = deviation(result(), quantities=quantities, pairs=[("far", "same")])
+    for name in ("far", "same", ("far", "same")):
+        assert found[name].data.integral() == len(D)
+    assert found["same"].regions(1)[0].data == len(D)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

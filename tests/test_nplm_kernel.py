@@ -1,6 +1,7 @@
 """The test with kernels: minima against scipy, compression, nuisances, toys, and what is refused."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from hepstat.errors import FitError, InputError
-from hepstat.nplm import kernel_newton
+from hepstat.nplm import kernel_machine, kernel_newton
 from hepstat.nplm.blas import one_blas_thread
 from hepstat.nplm.deviation import deviation
 from hepstat.nplm.effects import Normalisation, combine
 from hepstat.nplm.kernel_machine import KernelTest
-from hepstat.nplm.kernel_newton import CONCAVE, LOSSES, Objective, Rows
+from hepstat.nplm.kernel_newton import CONCAVE, CONVERGED, LOSSES, Objective, Rows, minimise
 from hepstat.nplm.nuisances import Gaussian
 from hepstat.nplm.nystroem import choose_basis, gaussian
 from hepstat.nplm.prepared import known
@@ -104,6 +105,42 @@ def test_gradient_and_matrix():
         np.testing.assert_allclose(here.slope, [(a.value - b.value) / (2 * step) for a, b in near], atol=1e-7)
         bends = np.array([(a.slope - b.slope) / (2 * step) for a, b in near])
         np.testing.assert_allclose(here.matrix + np.diag([0.3] * 5 + [0.0] * 2), bends, atol=1e-6)
+
+
+def test_centres_are_left_out_at_rounding_only(monkeypatch):
+    """t is that of a basis in which five times as much is left, while much more would change it."""
+    reference = np.random.default_rng(5).exponential(size=20_000)
+    data = np.random.default_rng(8).exponential(size=2000)
+    test = KernelTest(reference, expected=2000.0, penalty=1e-4, centres=100, width=0.3)
+    result = test.run(data)
+    assert len(result.model.centres) < 60
+    t = {}
+    for tolerance in (1e-13, 5e-10):
+        monkeypatch.setattr(kernel_machine, "choose_basis", partial(choose_basis, tolerance=tolerance))
+        t[tolerance] = test.run(data).t
+    assert t[1e-13] == pytest.approx(result.t, abs=0.02)
+    assert abs(t[5e-10] - result.t) > 0.1
+
+
+def test_rounding_of_kernels_does_not_end_the_descent():
+    """Where sums without planes lose too many digits the descent goes on with planes."""
+
+    class Coarse(Objective):
+        is_cheap = False
+
+        def sums(self, p, *, matrix, planes=True):
+            found = super().sums(p, matrix=matrix, planes=planes)
+            return found if matrix or planes else found._replace(value=found.value + 1e-4)
+
+    nuisances = (Gaussian("norm", 0.1),)
+    effect, z = combine([Normalisation("norm")], nuisances), np.random.default_rng(4).normal(size=(300, 2))
+    rows = Rows(z, effect.planes(z), np.full(300, 0.5), (z[:, 0] > 0.3).astype(float))
+    basis, known_of = choose_basis(z[:30], 1.0), known(effect, nuisances, np.zeros(1))
+    options = (rows, basis, 1e-6, "likelihood", known_of, np.array([[-1.0, 1.0]]))
+    exact, coarse = minimise(Objective(*options)), minimise(Coarse(*options))
+    assert exact.status == coarse.status == CONVERGED
+    assert coarse.gain <= 1e-10
+    np.testing.assert_allclose(coarse.p, exact.p, rtol=1e-4, atol=1e-2)
 
 
 def test_nuisances():

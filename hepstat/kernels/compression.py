@@ -194,7 +194,7 @@ def compress_line(x: Array, w: Array, low: float, width: float, order: int) -> t
 
 
 @strict
-def merge_boxes(x: Array, w: Array, units: Array, size: int) -> tuple[Array, Array, float]:
+def merge_boxes(x: Array, w: Array, units: Array, size: int) -> tuple[Array, Array]:
     """Replace events by the means of boxes, which are halved at the median of their longest side.
 
     Parameters
@@ -211,8 +211,6 @@ def merge_boxes(x: Array, w: Array, units: Array, size: int) -> tuple[Array, Arr
     -------
     x, w : (m, d), (m, c)
         Means and sums.
-    spread : float
-        Mean of the squared distance of an event to its mean, in these units.
     """
     (n, d), c = x.shape, w.shape[1]
     mass = np.zeros(n)
@@ -234,7 +232,7 @@ def merge_boxes(x: Array, w: Array, units: Array, size: int) -> tuple[Array, Arr
             axis = enclose(scaled, events, start, stop, low, high)
             select(scaled, events, start, stop, ((2 * j + 1) * n) >> (level + 1), axis)
     boxes = 1 << levels
-    means, sums, spread, total = np.zeros((boxes, d)), np.zeros((boxes, c)), 0.0, 0.0
+    means, sums = np.zeros((boxes, d)), np.zeros((boxes, c))
     for j in range(boxes):
         start, stop = (j * n) >> levels, ((j + 1) * n) >> levels
         first = events[start]  # distances to it do not cancel
@@ -247,9 +245,4 @@ def merge_boxes(x: Array, w: Array, units: Array, size: int) -> tuple[Array, Arr
                 means[j, k] += mass[events[i]] * (x[events[i], k] - x[first, k])
         for k in range(d):
             means[j, k] = x[first, k] + means[j, k] / inside
-        total += inside
-        for i in range(start, stop):
-            for k in range(d):
-                distance = (x[events[i], k] - means[j, k]) / units[k]
-                spread += mass[events[i]] * distance * distance
-    return means, sums, spread / total
+    return means, sums

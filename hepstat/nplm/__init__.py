@@ -4,7 +4,7 @@ from hepstat.nplm.analytic import AnalyticEffect
 from hepstat.nplm.calibration import CalibratedP, Calibration, calibrate
 from hepstat.nplm.clipping import ClipTuning, tune_clip
 from hepstat.nplm.comparison import ComparedTests, JoinedSource, MedianZ, RivalToys, compare_tests
-from hepstat.nplm.compression import Compressed, compress, merge_cells, merge_identical
+from hepstat.nplm.compression import Compressed, compress, merge_identical
 from hepstat.nplm.deviation import Deviation, Projection, Region, deviation
 from hepstat.nplm.effects import Effect, Normalisation, combine
 from hepstat.nplm.kernel_machine import KernelResult, KernelTest
@@ -78,7 +78,6 @@ __all__ = [
     "deviation",
     "interpolate_samples",
     "learn_effect",
-    "merge_cells",
     "merge_identical",
     "same_distribution",
     "tune_clip",

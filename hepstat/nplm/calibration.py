@@ -182,8 +182,8 @@ class Calibration(Record):
         last is to count toys all the same, which gives an upper limit on p. If the verdict is "chi2" but fitted degrees
         of freedom are above the nominal ones by more than their error, the fit goes first: it gives the larger p.
 
-        Toys fail where t is large more often than elsewhere, so failed ones count as beyond any `t`; a few of them leave
-        nothing but counting far out.
+        Toys fail where t is large more often than elsewhere, so failed ones count as beyond any `t`; far out even one
+        of them leaves nothing but counting.
 
         Raises
         ------

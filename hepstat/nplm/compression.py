@@ -20,7 +20,7 @@ from hepstat.kernels.compression import compress_line, merge_boxes
 from hepstat.record import Record
 from hepstat.types import Floats
 
-__all__ = ["Compressed", "cell_width", "compress", "merge_cells", "merge_identical", "merge_together"]
+__all__ = ["Compressed", "cell_width", "compress", "merge_identical", "merge_together"]
 
 _ORDERS = range(2, 13)
 _DOUBLED = {"sigmoid": 1.0, "tanh": 2.0}  # tanh z = 2 sigmoid(2 z) - 1
@@ -38,19 +38,15 @@ class Compressed(Record):
         Their sum is as before.
     n_before : int
         Number of events before.
-    bound : float or None
+    bound : float
         Largest error of a sum of w exp(f) that is possible for the networks it was made for, rounding apart, as a
-        share of the sum of abs(w) exp(f); None where nothing is promised.
-    spread : float or None
-        Mean of the squared distance that an event was moved by, in units of the standard deviations; None where
-        events were not moved, or nodes have no events.
+        share of the sum of abs(w) exp(f).
     """
 
     x: Floats
     weights: Floats
     n_before: int
-    bound: float | None
-    spread: float | None = None
+    bound: float
 
     @property
     def share(self) -> float:
@@ -109,7 +105,7 @@ def compress(
     """
     events = features(x)
     if events.shape[1] != 1:
-        raise InputError("x", f"has {events.shape[1]} features", "Pass one; several can be merged by merge_cells")
+        raise InputError("x", f"has {events.shape[1]} features", "Pass one")
     w = event_weights(len(events), weights, "weights", any_sum=True)
     orders = _ORDERS if order is None else (whole_number(order, "order", at_least=1),)
     options = {"hidden": hidden, "clip": clip, "activation": activation, "tilt": tilt, "tolerance": tolerance}
@@ -231,44 +227,6 @@ def _distinct(events: Floats, weights: Floats) -> tuple[Floats, Floats]:
     return rising[starts], np.add.reduceat(w, starts)
 
 
-def merge_cells(x: ArrayLike, weights: ArrayLike | None = None, *, size: int) -> Compressed:
-    """Replace events by the means of boxes of few events: for screening, without a bound.
-
-    Boxes are halved at the median of their longest side, in units of the standard deviations, until none has more than
-    `size` events. The error of sums is of second order in the distances in a box, see ``spread``.
-
-    Parameters
-    ----------
-    x : array_like, (n, d) or (n,)
-    weights : array_like, (n,), optional
-        Of any sign, 1 each by default. Positive and negative ones are merged apart.
-    size : int
-        Most events of a box; with 1 nothing is merged.
-
-    Raises
-    ------
-    InputError
-        For numbers that are not finite, or a size below 1.
-    """
-    events = features(x)
-    w = event_weights(len(events), weights, "weights", any_sum=True)
-    most = whole_number(size, "size", at_least=1)
-    units = events.std(axis=0)
-    units[units == 0] = 1.0
-    moved = np.zeros(2)
-
-    def merged(part: Floats, mass: Floats) -> tuple[Floats, Floats]:
-        """Return means and sums, and note how far events were moved."""
-        if most == 1:
-            return part, mass
-        means, sums, spread = merge_boxes(part, mass[:, np.newaxis], units, most)
-        moved[:] += spread * mass.sum(), mass.sum()
-        return means, sums[:, 0]
-
-    found, sums = _apart(merged, events, w)
-    return Compressed(found, sums, len(events), None, float(moved[0] / moved[1]) if moved[1] > 0 else 0.0)
-
-
 def merge_together(x: Floats, w: Floats, n: Floats, units: Floats, size: int) -> tuple[Floats, Floats, Floats]:
     """Return nodes (m, d) in place of checked events, with their sums of w and n (m,): for screening, without a bound.
 
@@ -279,7 +237,7 @@ def merge_together(x: Floats, w: Floats, n: Floats, units: Floats, size: int) ->
     for chosen, sign in (((w > 0) | ((w == 0) & (n > 0)), 1.0), (w < 0, -1.0)):
         if chosen.any():
             masses = np.stack([sign * w[chosen], n[chosen]], axis=1)
-            means, sums, _ = merge_boxes(x[chosen], masses, units, size)
+            means, sums = merge_boxes(x[chosen], masses, units, size)
             parts.append((means, sign * sums[:, 0], sums[:, 1]))
     nodes, weights, counts = zip(*parts, strict=True)
     return np.concatenate(nodes), np.concatenate(weights), np.concatenate(counts)

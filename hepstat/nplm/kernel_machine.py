@@ -104,7 +104,8 @@ class KernelTest(ReferenceTest):
         the kernel is added to the loss.
     centres : int, optional
         Drawn from all events of data and reference together, without replacement; at most 10,000. Centres that say
-        what others do to the rounding of numbers are left out, so that more than enough of them cost little.
+        what others do, to the rounding of numbers, are left out, so that more than enough of them cost little. This
+        may change t by about 0.01.
     width : float or "pairwise", optional
         Standard deviation of the kernel, in standardised features. "pairwise" takes the 90% quantile of the distances
         between 2,000 events of the reference, always the same.

@@ -18,11 +18,11 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from hepstat.checks import finite_array, finite_number, interval, positive_number
 from hepstat.digest import code_digest
 from hepstat.errors import InputError
+from hepstat.kernels.nplm.nuisances import GAUSSIAN, TABLE
 from hepstat.types import Floats
 
 __all__ = ["Constraint", "Gaussian", "LogNormal", "Nuisance", "UserNuisance"]
 
-GAUSSIAN, TABLE = 0, 1
 _CELLS = tuple(2**k for k in range(4, 14))  # of a table, so that a coarse one is contained in a finer one
 _PRECISION = 1e-8
 
@@ -59,12 +59,6 @@ class Constraint(NamedTuple):
         else:
             value = self._cubic()(at)
         return np.where((at >= self.low) & (at <= self.high), value, -np.inf)
-
-    def refined(self, m: int) -> Constraint:
-        """Return the same function with a table of `m` = 2^k + 1 rows, at least as many as now."""
-        grid = np.linspace(self.low, self.high, m)
-        cubic = self._cubic()
-        return self._replace(table=np.stack([cubic(grid), cubic(grid, 1)], axis=1))
 
     def _cubic(self) -> Any:
         return CubicHermiteSpline(np.linspace(self.low, self.high, len(self.table)), *self.table.T)

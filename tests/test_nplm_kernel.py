@@ -108,7 +108,7 @@ def test_gradient_and_matrix():
 
 
 def test_centres_are_left_out_at_rounding_only(monkeypatch):
-    """t is that of a basis in which five times as much is left, while much more would change it."""
+    """The result is that of a basis in which five times as much is left, while much more would change it."""
     reference = np.random.default_rng(5).exponential(size=20_000)
     data = np.random.default_rng(8).exponential(size=2000)
     test = KernelTest(reference, expected=2000.0, penalty=1e-4, centres=100, width=0.3)

@@ -55,7 +55,7 @@ class ClipTuning(Record):
     Parameters
     ----------
     clip, clip_error : float
-        The clip, and its standard error: that of the mean over the slope; inf where that is below two errors of its own.
+        The clip, and its standard error: that of the mean over the slope; inf where that is below two of its errors.
     reached : bool
         Whether t reaches the mean of chi2 between the limits. If not, or if unknown, `clip` came closest.
     ndof : int
@@ -63,7 +63,7 @@ class ClipTuning(Record):
     precision : float
         Standard error of the mean that was aimed at.
     mean, mean_error : float
-        Of t at `clip` by the toys that it was tuned with: those of the nearest clip of `clips`, and a step with the slope.
+        Of t at `clip` by the toys that it was tuned with: those of the nearest of `clips`, and a step with the slope.
     slope, slope_error : float
         Change of the mean with the logarithm of the clip, over the narrowest span of clips around `clip` in which it is
         known to a fifth, or over all.
@@ -255,7 +255,7 @@ class _Search:
         self.out_of_toys = False  # whether some were wanted and not thrown
 
     def throw(self, clip: float, n: int) -> bool:
-        """Have toys 0 to n - 1 at a clip, unless that would be too many in all; with more than the anchor, it becomes it."""
+        """Have toys 0 to n - 1 at a clip, unless that would be too many in all; the anchor is where most are."""
         sizes = {c: t.size for c, t in self.t.items()}
         sizes[clip] = max(n, sizes.get(clip, 0))
         self.out_of_toys = sum(sizes.values()) > self._most
@@ -368,13 +368,11 @@ class _Search:
         return min(max(_rounded(root), low), high)
 
     def slope(self, clip: float) -> tuple[float, float]:
-        """Return the change of the mean with log(clip) and its error, by the closest clips around that show it clearly."""
-        spans = [(b / a, a, b) for a, b in combinations(self.clips, 2) if a <= clip <= b]
-        for ratio, a, b in sorted(spans):
-            change, error = _moments(self._change(a, b))
-            if change > _CLEAR * error:
-                break
-        return change / math.log(ratio), error / math.log(ratio)
+        """Return the change of the mean with log(clip) and its error, by the closest clips around that show it well."""
+        spans = [(math.log(b / a), a, b) for a, b in combinations(self.clips, 2) if a <= clip <= b]
+        found = [(width, *_moments(self._change(a, b))) for width, a, b in sorted(spans)]
+        width, change, error = next((one for one in found if one[1] > _CLEAR * one[2]), found[-1])
+        return change / width, error / width
 
     @property
     def _curve(self) -> Any:

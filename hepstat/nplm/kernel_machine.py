@@ -23,7 +23,7 @@ from hepstat.nplm.kernel_toys import KernelToys
 from hepstat.nplm.nuisances import Nuisance
 from hepstat.nplm.nystroem import KernelFunction, Scaling, choose_basis, pairwise_width
 from hepstat.nplm.prepared import checked_planes, known
-from hepstat.nplm.result import FittedNuisance
+from hepstat.nplm.result import FittedNuisance, ReferenceResult, fitted_nuisances
 from hepstat.nplm.sources import EventSource
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats
@@ -36,7 +36,7 @@ _CELL, _ORDER = 0.2, 6  # width of cells in units of that of the kernel, and nod
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class KernelResult:
+class KernelResult(ReferenceResult):
     """Result of a :class:`KernelTest`.
 
     Attributes
@@ -78,18 +78,11 @@ class KernelResult:
     test: KernelTest
     data: Floats
 
-    def log_ratio(self, x: ArrayLike, *, nuisances: bool = True) -> Floats:
-        """Return log n(x|H) / n(x|R_0) (n,) of events (n, d) at the maximum: f + log r, or f alone."""
-        f = self.model(x)
-        return f + self.test.reference.effect.log_ratio(x, self.nu) if nuisances and len(self.nu) else f
-
     def __repr__(self) -> str:
         """Show t and what it was found with."""
-        parts = f"t = {self.t:.4g}, tau = {self.tau:.4g}, Delta = {self.delta:.4g}"
-        pulls = "".join(f"; {one.name} = {one.with_network:.4g}, pull {one.pull:+.2f}" for one in self.nuisances)
         kept = f"{len(self.model.coefficients)} of {self.test.centres} centres, width {self.test.width:.3g}"
         state = REASONS.get(self.status, f"converged in {self.steps} steps")
-        return f"KernelResult({parts}{pulls}; {kept}, {self.dof:.3g} degrees of freedom; {state})"
+        return f"KernelResult({self.summary}; {kept}, {self.dof:.3g} degrees of freedom; {state})"
 
 
 class KernelTest(ReferenceTest):
@@ -275,7 +268,7 @@ class KernelTest(ReferenceTest):
             delta=delta,
             status=found.status or null.status,
             n=len(x),
-            nuisances=self._fitted(measured, nu, null.p),
+            nuisances=fitted_nuisances(self, measured, nu, null.p),
             model=model,
             nu=nu,
             dof=found.dof,
@@ -291,16 +284,6 @@ class KernelTest(ReferenceTest):
         assert basis is not None
         scaling = Scaling(self.reference.mean, self.reference.scale)
         return KernelFunction(scaling, basis.centres, basis.coefficients(b), self.width, float(np.linalg.norm(b)))
-
-    def _fitted(self, measured: Floats, nu: Floats, nu_null: Floats) -> tuple[FittedNuisance, ...]:
-        """Return nuisances with their pulls."""
-        fitted = []
-        for nuisance, *numbers in zip(self.nuisances, measured, nu, nu_null, *self.limits, strict=True):
-            a, with_f, without, low, high = map(float, numbers)
-            pulls = nuisance.pull(with_f, a), nuisance.pull(without, a)
-            at_limit = not (low < with_f < high and low < without < high)
-            fitted.append(FittedNuisance(nuisance.name, a, with_f, without, *pulls, at_limit))
-        return tuple(fitted)
 
     def _twice_log_l(self, x: Floats, measured: Floats, nu: Floats, model: KernelFunction | None) -> float:
         """Return -2 L with all events as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import features
 from hepstat.infer import chi_square_log_p, p_to_z
 from hepstat.learn import Model
+from hepstat.nplm.base import ReferenceTest
 from hepstat.nplm.fitting import Found
 from hepstat.nplm.maximise import Maximum
 from hepstat.types import Floats
@@ -19,7 +20,7 @@ from hepstat.types import Floats
 if TYPE_CHECKING:
     from hepstat.nplm.machine import NewPhysicsTest
 
-__all__ = ["FittedNuisance", "NewPhysicsResult", "result_of"]
+__all__ = ["FittedNuisance", "NewPhysicsResult", "ReferenceResult", "fitted_nuisances", "result_of"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,43 @@ class FittedNuisance:
     at_limit: bool
 
 
+class ReferenceResult:
+    """What results of tests against a reference have in common."""
+
+    t: float
+    tau: float
+    delta: float
+    nuisances: tuple[FittedNuisance, ...]
+    nu: Floats
+    model: Any
+    test: ReferenceTest
+
+    def log_ratio(self, x: ArrayLike, *, nuisances: bool = True) -> Floats:
+        """Return log n(x|H) / n(x|R_0) (n,) of events (n, d) at the maximum: f + log r, or f alone."""
+        events = features(x)
+        f: Floats = self.model(events)
+        return f + self.test.reference.effect.log_ratio(events, self.nu) if nuisances and len(self.nu) else f
+
+    @property
+    def summary(self) -> str:
+        """T and the nuisances in words."""
+        pulls = "".join(f"; {one.name} = {one.with_network:.4g}, pull {one.pull:+.2f}" for one in self.nuisances)
+        return f"t = {self.t:.4g}, tau = {self.tau:.4g}, Delta = {self.delta:.4g}{pulls}"
+
+
+def fitted_nuisances(test: ReferenceTest, measured: Floats, nu: Floats, nu_null: Floats) -> tuple[FittedNuisance, ...]:
+    """Return the nuisances of a test with their pulls, given values (n_nu,) with f and without."""
+    fitted = []
+    for nuisance, *numbers in zip(test.nuisances, measured, nu, nu_null, *test.limits, strict=True):
+        a, with_f, without, low, high = map(float, numbers)
+        pulls = nuisance.pull(with_f, a), nuisance.pull(without, a)
+        at_limit = not (low < with_f < high and low < without < high)
+        fitted.append(FittedNuisance(nuisance.name, a, with_f, without, *pulls, at_limit))
+    return tuple(fitted)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class NewPhysicsResult:
+class NewPhysicsResult(ReferenceResult):
     """Result of a :class:`NewPhysicsTest`.
 
     Attributes
@@ -108,12 +144,6 @@ class NewPhysicsResult:
         """Its significance."""
         return float(p_to_z(log_p=self.log_p_chi2))
 
-    def log_ratio(self, x: ArrayLike, *, nuisances: bool = True) -> Floats:
-        """Return log n(x|H) / n(x|R_0) (n,) of events (n, d) at the maximum: f + log r, or f alone."""
-        events = features(x)
-        f = self.model(events)
-        return f + self.test.reference.effect.log_ratio(events, self.nu) if nuisances and len(self.nu) else f
-
     @property
     def t_history(self) -> tuple[np.ndarray, Floats]:
         """Epochs, and t before each of them; empty for descents."""
@@ -122,21 +152,12 @@ class NewPhysicsResult:
 
     def __repr__(self) -> str:
         """Show t and what it means by chi-square."""
-        parts = f"t = {self.t:.4g}, tau = {self.tau:.4g}, Delta = {self.delta:.4g}"
         chi2_text = f"chi2 with {self.ndof} dof: p = {self.p_chi2:.3g}, Z = {self.z_chi2:.3g}"
-        pulls = "".join(f"; {one.name} = {one.with_network:.4g}, pull {one.pull:+.2f}" for one in self.nuisances)
-        return f"NewPhysicsResult({parts}; {chi2_text}{pulls}; {self.method}, {self.maximum.status})"
+        return f"NewPhysicsResult({self.summary}; {chi2_text}; {self.method}, {self.maximum.status})"
 
 
 def result_of(test: NewPhysicsTest, x: Floats, measured: Floats, found: Found) -> NewPhysicsResult:
     """Return what was found as a result."""
-    low, high = test.limits
-    nuisances = []
-    for i, nuisance in enumerate(test.nuisances):
-        a, nu, nu0 = float(measured[i]), float(found.nu[i]), float(found.nu_reference[i])
-        limit = not (low[i] < nu < high[i] and low[i] < nu0 < high[i])
-        pulls = nuisance.pull(nu, a), nuisance.pull(nu0, a)
-        nuisances.append(FittedNuisance(nuisance.name, a, nu, nu0, *pulls, limit))
     t = found.tau - found.delta
     return NewPhysicsResult(
         t=t,
@@ -145,7 +166,7 @@ def result_of(test: NewPhysicsTest, x: Floats, measured: Floats, found: Found) -
         ndof=test.ndof,
         log_p_chi2=float(chi_square_log_p(max(t, 0.0), test.ndof)),
         n=len(x),
-        nuisances=tuple(nuisances),
+        nuisances=fitted_nuisances(test, measured, found.nu, found.nu_reference),
         model=test.model(found.theta),
         nu=found.nu,
         n_clipped=int((np.abs(found.theta) >= test.bound).sum()),

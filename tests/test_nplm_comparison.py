@@ -8,7 +8,7 @@ from scipy import stats
 
 from hepstat.errors import InputError
 from hepstat.infer import asimov_z, level_test, toy_p_value
-from hepstat.nplm.comparison import ComparedTests, JoinedSource, RivalToys, compare_tests
+from hepstat.nplm.comparison import ComparedTests, RivalToys, compare_tests
 from hepstat.nplm.effects import Normalisation
 from hepstat.nplm.kernel_machine import KernelTest
 from hepstat.nplm.machine import NewPhysicsTest

@@ -3,7 +3,7 @@
 from hepstat.nplm.analytic import AnalyticEffect
 from hepstat.nplm.calibration import CalibratedP, Calibration, calibrate
 from hepstat.nplm.clipping import ClipTuning, tune_clip
-from hepstat.nplm.comparison import ComparedTests, JoinedSource, MedianZ, RivalToys, compare_tests
+from hepstat.nplm.comparison import ComparedTests, MedianZ, RivalToys, compare_tests
 from hepstat.nplm.compression import Compressed, compress, merge_identical
 from hepstat.nplm.deviation import Deviation, Projection, Region, deviation
 from hepstat.nplm.effects import Effect, Normalisation, combine
@@ -24,7 +24,7 @@ from hepstat.nplm.rivals import (
     Rival,
 )
 from hepstat.nplm.sensitivity import SameDistribution, same_distribution
-from hepstat.nplm.sources import EventSource, FunctionSource, PoolSource
+from hepstat.nplm.sources import EventSource, FunctionSource, JoinedSource, PoolSource
 from hepstat.nplm.toys import NewPhysicsToys
 from hepstat.nplm.varied import BinnedEffect, interpolate_samples
 

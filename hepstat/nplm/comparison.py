@@ -37,32 +37,9 @@ from hepstat.toys.study import PreparedStudy
 from hepstat.toys.table import refuse_differences
 from hepstat.types import Floats
 
-__all__ = ["ComparedTests", "JoinedSource", "MedianZ", "RivalToys", "compare_tests"]
+__all__ = ["ComparedTests", "MedianZ", "RivalToys", "compare_tests"]
 
 _LEVELS = 40
-
-
-class JoinedSource:
-    """Toy data of several sources together, as a background and a signal.
-
-    Parameters
-    ----------
-    *sources : EventSource
-        All of them get the same true nuisances.
-    """
-
-    def __init__(self, *sources: EventSource) -> None:
-        if not sources:
-            raise InputError("sources", "are none", "Pass one or more")
-        self.sources = sources
-
-    def throw(self, nu: Floats, generator: np.random.Generator) -> Floats:
-        """Return events (n, d) at true nuisances (n_nu,), those of the first source first."""
-        return np.concatenate([source.throw(nu, generator) for source in self.sources])
-
-    def describe(self) -> dict[str, Any]:
-        """Return the configuration in JSON types."""
-        return {"kind": "JoinedSource", "sources": [source.describe() for source in self.sources]}
 
 
 class RivalToys(PreparedStudy):

@@ -15,7 +15,7 @@ from hepstat.nplm.effects import Effect
 from hepstat.strength.sources import warn_if_small
 from hepstat.types import Floats
 
-__all__ = ["EventSource", "FunctionSource", "PoolSource"]
+__all__ = ["EventSource", "FunctionSource", "JoinedSource", "PoolSource"]
 
 
 class EventSource(Protocol):
@@ -128,3 +128,26 @@ class PoolSource:
         """Return the configuration in JSON types."""
         effect = None if self.effect is None else self.effect.describe()
         return {"kind": "PoolSource", "events": numbers_digest(self.x, self.weights), "effect": effect}
+
+
+class JoinedSource:
+    """Toy data of several sources together, as a background and a signal.
+
+    Parameters
+    ----------
+    *sources : EventSource
+        All of them get the same true nuisances.
+    """
+
+    def __init__(self, *sources: EventSource) -> None:
+        if not sources:
+            raise InputError("sources", "are none", "Pass one or more")
+        self.sources = sources
+
+    def throw(self, nu: Floats, generator: np.random.Generator) -> Floats:
+        """Return events (n, d) at true nuisances (n_nu,), those of the first source first."""
+        return np.concatenate([source.throw(nu, generator) for source in self.sources])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration in JSON types."""
+        return {"kind": "JoinedSource", "sources": [source.describe() for source in self.sources]}

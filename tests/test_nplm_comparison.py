@@ -15,7 +15,7 @@ from hepstat.nplm.machine import NewPhysicsTest
 from hepstat.nplm.maximise import Fast
 from hepstat.nplm.nuisances import Gaussian
 from hepstat.nplm.rivals import BinnedObservable, BumpHunt, IdealRatio, LearnedTest, ProfileLikelihood
-from hepstat.nplm.sources import FunctionSource, PoolSource
+from hepstat.nplm.sources import FunctionSource, JoinedSource, PoolSource
 from hepstat.search import window_scan
 from hepstat.strength import Binned, Component, Model
 from hepstat.toys import FunctionStudy, run

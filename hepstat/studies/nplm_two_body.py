@@ -35,7 +35,8 @@ CLIPS = {"muon": 2.16, "electron": 2.16, "tau": 2.38}
 """Of the publication, for trainings."""
 POINTS = {"true": 0.0, "+1 sigma": 1.0, "-1 sigma": -1.0}
 """True value of both nuisances, in standard deviations."""
-SIGNALS: dict[str, Signal] = {"Z'": ZPrime(), "contact": Contact()}
+_STRONGER = {"Z'": 3.0, "contact": 2.5}
+"""Signals over those that a fit of the mass sees with 5 sigma: of these a test of anything in 5D sees next to nothing."""
 _LEARNED = (-2.0, -1.0, 1.0, 2.0)
 _REACH = 3.0
 _HIDDEN = (5, 5, 5)
@@ -97,7 +98,7 @@ def pair_rows(regime: Any, size: PairSize, throw: Throw) -> Pairs:
     fit, note = chi_square_of(np.concatenate([table["t"][table.ok] for table in toys.values()]))
     signal, found = {}, Pairs(toys, {}, fit)
     found.rows.extend(_null_rows(regime, test, effect, found, note))
-    for name, kind in SIGNALS.items():
+    for name, kind in _signals(regime).items():
         source, data = benchmark.source(kind), f"{regime} {name}"
         signal[name] = throw(data, "t", test.toys(source), size.signal)
         model = _fitted(benchmark, kind, size, throw)
@@ -105,6 +106,14 @@ def pair_rows(regime: Any, size: PairSize, throw: Throw) -> Pairs:
         found.rows.extend(_signal_rows(f"5D {regime}, {name}", signal[name], q, fit))
     found.signal.update(signal)
     return found
+
+
+def _signals(regime: str) -> dict[str, Signal]:
+    own = REGIMES[regime]
+    return {
+        "Z'": ZPrime(expected=_STRONGER["Z'"] * own.z_prime),
+        "contact": Contact(_STRONGER["contact"] * own.contact),
+    }
 
 
 def _learned(benchmark: TwoBody, size: PairSize, throw: Throw) -> LearnedEffect:

@@ -36,7 +36,7 @@ CLIPS = {"muon": 2.16, "electron": 2.16, "tau": 2.38}
 POINTS = {"true": 0.0, "+1 sigma": 1.0, "-1 sigma": -1.0}
 """True value of both nuisances, in standard deviations."""
 _STRONGER = {"Z'": 3.0, "contact": 2.5}
-"""Signals over those that a fit of the mass sees with 5 sigma: these are next to nothing for a test of anything in 5D."""
+"""Signals over those that a fit of the mass sees with 5 sigma, next to nothing for a test of anything in 5D."""
 _LEARNED = (-2.0, -1.0, 1.0, 2.0)
 _REACH = 3.0
 _HIDDEN = (5, 5, 5)

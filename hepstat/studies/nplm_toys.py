@@ -126,8 +126,8 @@ def chi_square_of(values: Floats) -> tuple[ChiSquareFit, str]:
 
 def median_of(values: Floats) -> tuple[float, float]:
     """Return the median and its standard error, as for a normal distribution of that central width."""
-    low, median, high = np.quantile(values, [0.1587, 0.5, 0.8413], method="nearest")
-    return float(median), 1.2533 * 0.5 * float(high - low) / math.sqrt(values.size)
+    low, high = np.quantile(values, [0.1587, 0.8413], method="nearest")
+    return float(np.median(values)), 1.2533 * 0.5 * float(high - low) / math.sqrt(values.size)
 
 
 def mean_row(name: str, values: Floats, *, assumed: int = 100, **options: Any) -> Row:

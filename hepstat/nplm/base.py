@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,6 +103,15 @@ class ReferenceTest:
                 problem = f"has {nuisance.name} = {value:g}"
                 raise InputError("nu", problem, f"It may be between {bottom:g} and {top:g}")
         return values
+
+    def _copy(self, prepared: str, own: Mapping[str, Any], changes: Mapping[str, Any]) -> Self:
+        """Return a copy without what was prepared for its settings, whose names are those of `own`, checked."""
+        unknown = set(changes) - set(own)
+        if unknown:
+            raise InputError(min(unknown), "cannot be replaced", f"Pass {', '.join(own)}, or make a new test")
+        other = copy.copy(self)
+        other.__dict__.pop(prepared, None)
+        return other
 
     def _named(self, values: Mapping[str, float] | None, argument: str) -> dict[str, float]:
         """Return what is given by names of nuisances, checked."""

@@ -81,10 +81,10 @@ def maximise(
         starts = [spread_parameters(test.network, inputs, test.bound, generator) for _ in range(method.starts)]
         starts += [] if theta is None else [theta]
         found = climb(coarse, full, method, [np.concatenate([one, without.phi]) for one in starts], workers=workers)
-        if not full.loss(found.phi)[0] <= without.loss:  # no start came as far as f = 0, which is a point, too
-            flat = np.concatenate([np.zeros(test.ndof), without.phi])
-            found = replace(found, phi=flat, loss=without.loss, status="no better than f = 0")
     loss = full.loss(found.phi)[0]
+    if not isinstance(method, Adam) and not loss <= without.loss:  # no start came as far as f = 0, a point as well
+        loss, flat = without.loss, np.concatenate([np.zeros(test.ndof), without.phi])
+        found = replace(found, phi=flat, loss=loss, status="no better than f = 0")
     tau, n_theta = -2.0 * loss, len(found.phi) - n_nu
     shift = tau + 2.0 * found.loss
     if without.status != "converged":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -182,11 +181,7 @@ class KernelTest(ReferenceTest):
             For other names, and as for a new test.
         """
         own = {"penalty": self.penalty, "centres": self.centres, "width": self._width, "loss": self.loss}
-        unknown = set(changes) - set(own)
-        if unknown:
-            raise InputError(min(unknown), "cannot be replaced", f"Pass {', '.join(own)}, or make a new test")
-        other = copy.copy(self)
-        other.__dict__.pop("_rows", None)
+        other = self._copy("_rows", own, changes)
         other._set(**{**own, **changes})
         return other
 

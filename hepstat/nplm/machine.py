@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -153,11 +152,7 @@ class NewPhysicsTest(ReferenceTest):
             "method": self.method,
             "clip_biases": self.clip_biases,
         }
-        unknown = set(changes) - set(own)
-        if unknown:
-            raise InputError(min(unknown), "cannot be replaced", f"Pass {', '.join(own)}, or make a new test")
-        other = copy.copy(self)
-        other.__dict__.pop("_coarse", None)
+        other = self._copy("_coarse", own, changes)
         other._set(**{**own, **changes})
         return other
 

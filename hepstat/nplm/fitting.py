@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepstat.kernels.nplm.rows import LARGEST
 from hepstat.learn.guard import diagnose_signs
 from hepstat.learn.losses import MaximumLikelihoodRatio
 from hepstat.nplm.maximise import Adam, Maximum, climb, profile, train
@@ -24,7 +25,6 @@ REASONS = {
     3: "the network has gone far where weights of the reference add up to less than zero: there is no maximum",
     4: "nodes do not stand for the events: t of all events is another one",
 }
-_LARGEST = 700.0  # of a score whose exponential is still finite
 _MOST_SHIFT = 1e-2  # of tau, from nodes that a training was done with to all events
 
 
@@ -119,7 +119,7 @@ def _is_maximum(test: NewPhysicsTest, x: Floats, phi: Floats) -> bool:
     theta, nu = np.split(phi, [test.ndof])
     f = test.model(theta)
     tilted = reference.w * np.exp(reference.planes @ reference.effect.polynomial(nu))
-    if not tilted @ np.exp(np.minimum(f(reference.x), _LARGEST)) >= 0.0:
+    if not tilted @ np.exp(np.minimum(f(reference.x), LARGEST)) >= 0.0:
         return False
     labels = np.repeat([0.0, 1.0], [len(tilted), len(x)])
     scores = np.concatenate([f(reference.x), f(x)]) if len(x) else f(reference.x)

@@ -21,7 +21,7 @@ from hepstat.kernels.network import Net, n_parameters
 from hepstat.kernels.options import borrowing, summing
 from hepstat.kernels.special import exp_to_one
 
-__all__ = ["BLOCK", "UNIT", "Rows", "Sums", "Work", "sum_rows"]
+__all__ = ["BLOCK", "LARGEST", "UNIT", "Rows", "Sums", "Work", "sum_rows"]
 
 Array = NDArray[Any]
 

@@ -30,14 +30,15 @@ def strict(function: F) -> F:
 
 def kernel(function: F) -> F:
     """Compile with fused multiply-add, reciprocals for divisions and careless signs of zero."""
-    return _compile(function, _GENERAL)
+    return _compile(function, _GENERAL, _nrt=True)
 
 
 def borrowing(function: F) -> F:
     """Compile like :func:`kernel`, for functions that neither allocate nor return arrays.
 
     They work on what their caller owns, so the counting of references is left out. It is atomic, and for a call with a
-    tuple of ten arrays it would cost more than the arithmetic of a small fit.
+    tuple of ten arrays it would cost more than the arithmetic of a small fit. They may call a :func:`kernel` that
+    allocates, if it returns numbers.
     """
     return _compile(function, _GENERAL, _nrt=False)
 

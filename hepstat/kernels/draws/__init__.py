@@ -1,1 +1,1 @@
-"""Draws: the likelihood ratios of events drawn from one component, one small kernel each, handed around by address."""
+"""Draws, one small kernel each, handed around by address: likelihood ratios of events, or rows of their features."""

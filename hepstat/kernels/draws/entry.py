@@ -12,6 +12,9 @@ ratio      (n,)           filled with p_S(x) / p_B(x) of each event
 
 Arguments are pointers, which :func:`hepstat.kernels.entry.view` turns into arrays. Where events came from, features or
 a list of simulated ones, stays inside.
+
+A draw may as well throw the events themselves: its last argument is then (n, columns), row by row
+(:mod:`hepstat.kernels.draws.rows`). The number of columns is among the constants of the draw, and its caller knows it.
 """
 
 import ctypes
@@ -75,18 +78,21 @@ class Callback:
     """A Python function that draws events, callable from compiled code by its address.
 
     ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
-    cross compiled frames: each thread keeps its first, the ratios are NaN, and who started the kernel raises it.
+    cross compiled frames: each thread keeps its first, the output is NaN, and who started the kernel raises it.
     The address is good for as long as this object lives. Negative ratios arrive as NaN.
 
     Parameters
     ----------
     function : callable
         ``function(n, rng)`` gets a number of events and a numpy generator, of its own for every call, and returns
-        ratios (n,).
+        ratios (n,), or events (n, columns), all finite.
+    columns : int, optional
+        Number of columns of events; None for ratios.
     """
 
-    def __init__(self, function: Callable[[int, np.random.Generator], Any]) -> None:
+    def __init__(self, function: Callable[[int, np.random.Generator], Any], columns: int | None = None) -> None:
         self._function = function
+        self._row = () if columns is None else (columns,)
         self._kept = threading.local()
         kind = ctypes.CFUNCTYPE(
             None, ctypes.POINTER(ctypes.c_uint64), ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_double)
@@ -111,23 +117,26 @@ class Callback:
             return id(self)
         return int(ctypes.cast(self._c_function, ctypes.c_void_p).value or 0)
 
-    def _from_c(self, state: Any, _constants: Any, n: int, ratio: Any) -> None:
+    def _from_c(self, state: Any, _constants: Any, n: int, out: Any) -> None:
         as_array = np.ctypeslib.as_array
-        self._call(as_array(state, (STATE_SIZE,)), n, as_array(ratio, (n,)))
+        self._call(as_array(state, (STATE_SIZE,)), n, as_array(out, (n, *self._row)))
 
-    def _from_arrays(self, state: Any, _constants: Any, n: int, ratio: Any) -> None:
-        self._call(state, n, view(ratio, (n,)))
+    def _from_arrays(self, state: Any, _constants: Any, n: int, out: Any) -> None:
+        self._call(state, n, view(out, (n, *self._row)))
 
-    def _call(self, state: State, n: int, ratio: Any) -> None:
+    def _call(self, state: State, n: int, out: Any) -> None:
         try:
             words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
             found = np.asarray(self._function(n, np.random.Generator(np.random.Philox(key=words))), dtype=np.float64)
-            if found.shape != (n,):
-                raise ValueError(f"a draw of {n} events returned ratios of shape {found.shape}")
-            ratio[:] = np.where(found >= 0.0, found, np.nan)  # a negative one would have no bin
+            if found.shape != out.shape:
+                kind = "columns" if self._row else "ratios"
+                raise ValueError(f"a draw of {n} events returned {kind} of shape {found.shape}")
+            if self._row and not np.isfinite(found).all():
+                raise ValueError(f"a draw of {n} events returned {int((~np.isfinite(found)).sum())} NaN or infinities")
+            out[:] = found if self._row else np.where(found >= 0.0, found, np.nan)  # a negative one would have no bin
         except BaseException as error:  # whatever it is, it must not unwind through compiled code
             self._kept.error = self._first_error or error
-            ratio[:] = np.nan
+            out[:] = np.nan
 
 
 if _JIT:

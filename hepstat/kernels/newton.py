@@ -35,6 +35,7 @@ __all__ = [
     "begin",
     "begin_next_stage",
     "covariance",
+    "factorise",
     "judge",
     "propose",
     "solve",
@@ -143,7 +144,7 @@ def begin(state: State, start: Array, stage: int) -> None:
 
 
 @part
-def _factorise(matrix: Array) -> bool:
+def factorise(matrix: Array) -> bool:
     """Cholesky factor in the lower triangle, reciprocal pivots on the diagonal; return whether it is positive."""
     n = matrix.shape[0]
     for j in range(n):
@@ -180,7 +181,7 @@ def solve(matrix: Array, x: Array) -> None:
 
 @part
 def _invert(matrix: Array) -> None:
-    """Replace the factor of :func:`_factorise` by the inverse of the matrix, lower triangle."""
+    """Replace the factor of :func:`factorise` by the inverse of the matrix, lower triangle."""
     n = matrix.shape[0]
     for j in range(n):  # the inverse of the factor
         for i in range(j + 1, n):
@@ -249,10 +250,10 @@ def propose(state: State, free: NDArray[np.int64], lower: Array, upper: Array, t
     _hold(state, free, lower, upper)
     full, damping = 1.0, state.numbers[DAMPING]
     _fill_matrix(state, free, full, damping)
-    if not _factorise(state.matrix):
+    if not factorise(state.matrix):
         full, damping = 0.0, max(damping, 1e-3)
         _fill_matrix(state, free, full, damping)
-        _factorise(state.matrix)
+        factorise(state.matrix)
     for i in range(n):
         state.step[i] = 0.0 if state.held[i] > 0.0 else -state.gradient[free[i]] * state.scale[i]
     solve(state.matrix, state.step)
@@ -363,7 +364,7 @@ def covariance(state: State, free: NDArray[np.int64], lower: Array, upper: Array
         return 0
     _hold(state, free, lower, upper)
     _fill_matrix(state, free, 1.0, 0.0)
-    positive = _factorise(state.matrix)
+    positive = factorise(state.matrix)
     if positive:
         _invert(state.matrix)
     for i in range(n):

@@ -1,0 +1,123 @@
+"""Classifiers by address: how a compiled pseudo-experiment calls a classifier of Python without knowing it.
+
+The signature is ::
+
+    classify(state, x, y, w, n, x_eval, n_eval, d, response)
+
+state     (STATE_SIZE,)  random stream, moved on
+x         (n, d)         features of the events to train on, y (n,) their labels 0 and 1, w (n,) their weights
+x_eval    (n_eval, d)    features of the events to evaluate
+response  (n_eval,)      filled; the larger, the more like label 1
+
+Arguments are pointers.
+"""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from hepstat.kernels.philox import STATE_SIZE, next_bits
+
+__all__ = ["Callback", "call_classifier"]
+
+_intrinsic: Any = intrinsic  # numba types what it returns as if its callers passed the typing context
+_JIT = not getattr(numba.config, "DISABLE_JIT", 0)
+_interpreted: dict[int, Callable[..., None]] = {}  # without JIT: what an "address" stands for
+
+
+class Callback:
+    """A classifier in Python, callable from compiled code by its address.
+
+    ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
+    cross compiled frames: each thread keeps its first, the responses are NaN, and who started the kernel raises it.
+    The address is good for as long as this object lives.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x, y, w, x_eval, rng)`` returns responses (n_eval,). The arrays are gone after the call.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._kept = threading.local()
+        array, size = ctypes.POINTER(ctypes.c_double), ctypes.c_int64
+        kind = ctypes.CFUNCTYPE(
+            None, ctypes.POINTER(ctypes.c_uint64), array, array, array, size, array, size, size, array
+        )
+        self._c_function = kind(self._from_c)
+
+    def raise_error(self) -> None:
+        """Raise what the function raised first in this thread since the last call of this method, if anything."""
+        error, self._kept.error = self._first_error, None
+        if error is not None:
+            raise error
+
+    @property
+    def _first_error(self) -> BaseException | None:
+        return getattr(self._kept, "error", None)
+
+    @property
+    def address(self) -> int:
+        """Where compiled code can call the function."""
+        if not _JIT:
+            _interpreted[id(self)] = self._call
+            return id(self)
+        return int(ctypes.cast(self._c_function, ctypes.c_void_p).value or 0)
+
+    def _from_c(
+        self, state: Any, x: Any, y: Any, w: Any, n: int, x_eval: Any, n_eval: int, d: int, response: Any
+    ) -> None:
+        def array(pointer: Any, shape: tuple[int, ...]) -> Any:
+            return np.ctypeslib.as_array(pointer, shape) if all(shape) else np.empty(shape)
+
+        arrays = array(x, (n, d)), array(y, (n,)), array(w, (n,))
+        evaluated = array(x_eval, (n_eval, d))
+        self._call(array(state, (STATE_SIZE,)), *arrays, n, evaluated, n_eval, d, array(response, (n_eval,)))
+
+    def _call(
+        self, state: Any, x: Any, y: Any, w: Any, _n: int, x_eval: Any, n_eval: int, _d: int, response: Any
+    ) -> None:
+        try:
+            words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
+            rng = np.random.Generator(np.random.Philox(key=words))
+            found = np.asarray(self._function(x, y, w, x_eval, rng), dtype=np.float64)
+            if found.shape != (n_eval,):
+                raise ValueError(f"a classifier returned responses of shape {found.shape} for {n_eval} events")
+            response[:] = found
+        except BaseException as error:  # whatever it is, it must not unwind through compiled code
+            self._kept.error = self._first_error or error
+            response[:] = np.nan
+
+
+if _JIT:
+
+    @_intrinsic
+    def call_classifier(typing_context, address, state, x, y, w, n, x_eval, n_eval, d, response):  # type: ignore[no-untyped-def]
+        """Call the classifier at this address; arrays are contiguous."""
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def data(i: int) -> Any:
+                return make_array(signature.args[i])(context, builder, args[i]).data
+
+            values = [data(1), data(2), data(3), data(4), args[5], data(6), args[7], args[8], data(9)]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values]).as_pointer()
+            builder.call(builder.inttoptr(args[0], kind), values)
+            return context.get_dummy_value()
+
+        size = types.int64
+        return types.void(size, state, x, y, w, size, x_eval, size, size, response), emit
+
+else:
+
+    def call_classifier(address: int, *args: Any) -> None:
+        """Call the classifier that this number stands for."""
+        _interpreted[address](*args)

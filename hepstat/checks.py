@@ -1,5 +1,6 @@
 """The one door: arguments are coerced and checked here, once; nothing below checks again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hepstat.errors import InputError
 from hepstat.types import Floats
 
 __all__ = [
+    "column_names",
     "event_weights",
     "features",
     "finite_array",
@@ -69,6 +71,16 @@ def features(x: ArrayLike, name: str = "x", *, allow_empty: bool = False) -> Flo
     empty = allow_empty and len(shape) == 2 and shape[0] == 0
     events = finite_array(x, name, ndim=1 if len(shape) == 1 else 2, allow_empty=empty)
     return events if events.ndim == 2 else events[:, np.newaxis]
+
+
+def column_names(names: Sequence[str] | None, n: int, argument: str = "names") -> tuple[str, ...]:
+    """Return the names of n columns, x0, x1, ... by default, or raise :class:`InputError` unless all differ."""
+    if names is None:
+        return tuple(f"x{j}" for j in range(n))
+    given = (names,) if isinstance(names, str) else tuple(str(name) for name in names)
+    if len(given) != n or len(set(given)) != n:
+        raise InputError(argument, f"are {', '.join(given)} for {n} columns", "Pass a name of its own for each")
+    return given
 
 
 def event_weights(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
 from hepstat.types import Floats
 
-__all__ = ["Found", "naive_recipe", "naive_scan", "naive_shares", "naive_spectra"]
+__all__ = ["Found", "naive_area", "naive_recipe", "naive_scan", "naive_shares", "naive_spectra"]
 
 ENERGY = 13_000.0
 
@@ -24,6 +24,16 @@ class Found:
     n_background: float
 
 
+def naive_area(response: ArrayLike, ones: ArrayLike) -> tuple[float, int]:
+    """Return by which share of the pairs of one event of `ones` and another that one is higher, and their number.
+
+    Pairs of the same response count half.
+    """
+    ones = np.asarray(ones, dtype=bool)
+    n, pairs = int(ones.sum()), int(ones.sum() * (~ones).sum())
+    return float(rankdata(response)[ones].sum() - n * (n + 1) / 2) / pairs, pairs
+
+
 def naive_shares(response: ArrayLike, counted: ArrayLike | None = None) -> Floats:
     """Return which share of the counted events (all by default) has a lower response; itself an event counts half.
 
@@ -34,7 +44,7 @@ def naive_shares(response: ArrayLike, counted: ArrayLike | None = None) -> Float
     shares = np.empty(len(response))
     for i, r in enumerate(response):
         lower = (response < r) | ((response == r) & (np.arange(len(response)) > i))
-        shares[i] = (np.count_nonzero(lower & counted) + 0.5 * counted[i]) / np.count_nonzero(counted)
+        shares[i] = (np.count_nonzero(lower & counted) + 0.5) / (np.count_nonzero(counted) + 1 - counted[i])
     return shares
 
 

@@ -12,12 +12,10 @@ OVER_TRAINING = 1.66  # at the last step, rising from 0 at the first
 SCULPTING = 0.4
 
 
-def search(procedures=PROCEDURES, recipes=RECIPES, positions=True):
+def search(procedures=PROCEDURES, recipes=RECIPES):
     """Return what the analysis asks of a search."""
     named = [[SimpleNamespace(name=name) for name in names] for names in (procedures, recipes)]
-    return SimpleNamespace(
-        procedures=named[0], recipes=named[1], rejections=REJECTIONS, positions=np.arange(135.0, 165.5, 0.5)
-    )
+    return SimpleNamespace(procedures=named[0], recipes=named[1], rejections=REJECTIONS)
 
 
 def nested(n, rng):
@@ -43,8 +41,7 @@ def records(n, seed, *, signal=0.0, failed=0, scan=True):
     extra = {"in-sample": OVER_TRAINING + SCULPTING, "cross-fitted": SCULPTING, "decorrelated": 0.0, "random": 0.0}
     for i, name in enumerate(PROCEDURES):
         own = 0.8 * shared + 0.6 * nested(n, rng)
-        seen = signal * np.ones(10) if name == "random" else signal * (1.0 + rise)
-        seen = signal * np.sqrt(1.0 - REJECTIONS) if name == "random" else seen
+        seen = signal * np.sqrt(1.0 - REJECTIONS) if name == "random" else signal * (1.0 + rise)
         z = own + extra[name] * rise + seen
         out["z"][:, i] = z[:, np.newaxis] * WIDTHS[:, np.newaxis]
         out["auc"][:, i] = 0.5 + 0.01 * extra[name] + 0.02 * rng.standard_normal(n)

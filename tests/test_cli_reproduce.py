@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from hepstat.cli import main
-from hepstat.studies import guide, lovasz, negative, nplm
+from hepstat.studies import fake_signal, guide, lovasz, negative, nplm
 from hepstat.studies.results import Results, row
 
 STUDIES = {
@@ -12,6 +12,7 @@ STUDIES = {
     "guide": (guide, "figures"),
     "negative": (negative, "parts"),
     "nplm": (nplm, "parts"),
+    "fake-signal": (fake_signal, "parts"),
 }
 
 

@@ -187,7 +187,7 @@ def test_same_for_any_workers():
         ({"groups": 3}, "groups: has the entry 3"),
         ({"groups": ["ab"]}, "groups: has the entry 'ab'"),
         ({"groups": [[0], [0]]}, "groups: has equal entries"),
-        ({"names": ["a"]}, "names: has 1 entries"),
+        ({"names": ["a"]}, "names: are a for "),
         ({"rng": 1.5}, "rng"),
     ],
 )

@@ -291,8 +291,8 @@ def test_one_signature_per_precision():
         ({"method": "kernel", "samples": 9}, "samples: is 9"),
         ({"method": "kernel"}, "rng: is missing"),
         ({"x": events(2, 17), "background": events(2, 17), "method": "exact"}, "method: is 'exact' for 17"),
-        ({"names": ["a", "b"]}, "names: has 2 entries"),
-        ({"names": ["a", "b", "a"]}, "names: has equal entries"),
+        ({"names": ["a", "b"]}, "names: are a, b for 3 columns"),
+        ({"names": ["a", "b", "a"]}, "names: are a, b, a for 3 columns"),
         ({"workers": 0}, "workers"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from hepstat.errors import InputError
-from hepstat.infer import binomial_interval, poisson_interval
+from hepstat.infer import binomial_interval, poisson_interval, quantile_interval
 
 
 @pytest.mark.parametrize("level", [0.6827, 0.95, 1 - 1e-9])
@@ -108,3 +108,21 @@ def test_bad_fractions(arguments, message):
     """Each names the argument and the value."""
     with pytest.raises(InputError, match=message):
         binomial_interval(*arguments)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 101), (0.95, 300), (0.998, 1000)])
+def test_quantile_interval(share, n):
+    """Intervals of quantiles cover at least as often as they say, and not much more often."""
+    rng, true = np.random.default_rng(6), stats.norm.ppf(share)
+    ends = np.array([quantile_interval(rng.standard_normal(n), share) for _ in range(1000)])
+    covered = np.mean((ends[:, 1] <= true) & (true <= ends[:, 2]))
+    assert 0.6827 - 0.045 < covered < 0.82
+    assert np.mean(ends[:, 0] < true) == pytest.approx(0.5, abs=0.13)
+
+
+def test_quantile_without_an_end():
+    """An end beyond the last value is infinite; what is no share is refused."""
+    assert quantile_interval([3.0, 1.0, 2.0], 0.5, 0.99) == (2.0, -np.inf, np.inf)
+    for values, share in (([1.0, np.nan], 0.5), ([], 0.5), ([1.0], 1.0)):
+        with pytest.raises(InputError):
+            quantile_interval(values, share)

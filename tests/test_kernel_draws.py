@@ -1,5 +1,6 @@
 """Draws of likelihood ratios: densities, alias tables, Python functions called from kernels."""
 
+import ctypes
 from typing import Any
 
 import naive_strength as naive
@@ -189,3 +190,15 @@ def test_addresses() -> None:
     assert one.address != two.address
     assert (drawn(one.address, NOTHING, 3) == 1).all()
     assert (drawn(two.address, NOTHING, 3) == 0).all()
+
+
+def test_python_functions_leave_no_types_behind():
+    """Calls with ever other numbers of events do not make ctypes keep a type for each."""
+    callback = Callback(lambda n, rng: np.ones(n))
+    state = stream(1, 2, 3)
+    draw_once(callback.address, state, np.zeros(1), np.empty(5))
+    before = len(ctypes._pointer_type_cache)
+    for n in range(10, 60):
+        draw_once(callback.address, state, np.zeros(1), np.empty(n))
+    callback.raise_error()
+    assert len(ctypes._pointer_type_cache) == before

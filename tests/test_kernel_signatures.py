@@ -5,6 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from semisupervised_events import background, every_procedure, make_search, signal
 
 from hepstat.fit import FitToys, fit, fit_many, likelihood
 from hepstat.histogram import Histogram, Regular
@@ -28,10 +29,14 @@ from hepstat.kernels import (
 )
 from hepstat.kernels.draws import entry as draws
 from hepstat.kernels.draws import pool, wrapped
+from hepstat.kernels.semisupervised import events as events_of_searches
+from hepstat.kernels.semisupervised import experiment, recipes, rejection, training
 from hepstat.learn import BinaryCrossEntropy, CustomLoss, Model, Network, SoftZ
 from hepstat.learn import train as train_model
+from hepstat.sampling import BootstrapSampler, UserSampler
 from hepstat.search import DiscoveryToys
 from hepstat.seeds import stream_key
+from hepstat.semisupervised import FixedModel, SemiSupervisedToys
 from hepstat.shapes import Exponential, Gaussian, Polynomial, Spectrum
 from hepstat.strength import (
     Binned,
@@ -201,6 +206,26 @@ def train_every_way(network: Network, loss: Any) -> None:
     train_model(network, (x, y, w), loss, rng=1, workers=2, **options)
     Model(network, first.model.theta).scores(np.asfortranarray(x[few].astype(int)))
     first.model(np.empty((0, 3)))
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_one_signature_of_semi_supervised_searches():
+    """Whatever procedures, sources and number types are, kernels of such a search are compiled once."""
+    events = background(500, np.random.default_rng(1))
+    procedures = (*every_procedure(), FixedModel(model=Model(Network(3, (2,)), np.ones(11))))
+    for options in ({}, {"positions": [145, 150]}, {"rejections": [0], "mass": np.int64(3)}):
+        search = make_search(procedures, **options)
+        search.run(np.asfortranarray(events, dtype=np.float32), rng=1)
+        pool = BootstrapSampler(events)
+        for sources in ({"pool": (pool, 300)}, {"pool": (pool, np.float32(200)), "own": (UserSampler(signal, 4), 9)}):
+            study = SemiSupervisedToys(search, sources)
+            for first in (0, np.int64(3), np.uint64(4)):
+                study.block(stream_key(1), first, np.zeros(2, study.dtype))
+    assert experiment.throw_experiments.signatures  # type: ignore[attr-defined]
+    assert experiment.analyse.signatures  # type: ignore[attr-defined]
+    modules = (events_of_searches, experiment, recipes, rejection, training)
+    found = {kernel.py_func.__name__: precisions(kernel) for module in modules for kernel in kernels_of(module)}
+    assert {name: seen for name, seen in found.items() if len(seen) > len(set(seen))} == {}
 
 
 def kernels_of(module: Any) -> list[Any]:

@@ -98,8 +98,8 @@ def test_far_from_zero_and_constant():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: deviation(result(), names=["a"]), "names: has 1 names for 2 features"),
-        (lambda: deviation(result(), names=["a", "a"]), "names: repeat: a, a"),
+        (lambda: deviation(result(), names=["a"]), "names: are a for 2 columns"),
+        (lambda: deviation(result(), names=["a", "a"]), "names: are a, a for 2 columns"),
         (lambda: deviation(result(), pairs=[("x0", "mass")]), "axes or pairs: have 'mass'"),
         (lambda: deviation(result(), quantities={"m": lambda x: x}), "m: has 2 dimensions"),
         (lambda: deviation(result(), quantities={"m": lambda x: x[0]}), "m: gives shape .2,. for 225 events"),

@@ -14,7 +14,7 @@ from hepstat.errors import InputError
 from hepstat.kernels.draws import entry, kde, pool, rows
 from hepstat.kernels.draws.rows import draw_rows
 from hepstat.kernels.philox import stream
-from hepstat.sampling import Bootstrap, GaussianCopula, KernelDensity, SmoothedBootstrap, UserSampler
+from hepstat.sampling import BootstrapSampler, GaussianCopula, KernelDensity, SmoothedBootstrap, UserSampler
 
 pytestmark = pytest.mark.kernels
 
@@ -42,7 +42,7 @@ def samplers() -> list[Any]:
     return [
         KernelDensity(x, w, adaptive=True),
         KernelDensity(whole, bounds={1: (0, None)}, discrete=3),
-        Bootstrap(x, w),
+        BootstrapSampler(x, w),
         SmoothedBootstrap(x, w),
         GaussianCopula(whole, w, discrete=3),
         UserSampler(normal_events, 2),
@@ -82,7 +82,8 @@ def test_bootstrap_counts(weighted: bool) -> None:
     """Events come whole, in proportion to their weights; those without weight never."""
     x, w = pool_of(40)
     w = np.where(np.arange(40) % 10 == 0, 0.0, w) if weighted else np.ones(40)
-    sampler = Bootstrap(x, w if weighted else None, names=("a", "b", "c"))
+    sampler = BootstrapSampler(x, w if weighted else None, names=("a", "b", "c"))
+    assert sampler.describe()["kind"] == "Bootstrap"
     assert sampler.n_events == np.count_nonzero(w)
     events = sampler.sample(N, 1)
     found, counts = np.unique(events, axis=0, return_counts=True)
@@ -197,12 +198,12 @@ X, W = pool_of(50)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Bootstrap(X, -W), "weights: has 50 negative entries.*positive_resample"),
+        (lambda: BootstrapSampler(X, -W), "weights: has 50 negative entries.*positive_resample"),
         (lambda: KernelDensity(X, np.where(np.arange(50) == 3, -1.0, 1.0)), "weights: has 1 negative"),
-        (lambda: Bootstrap(X, np.zeros(50)), "weights: add up to 0"),
-        (lambda: Bootstrap(X, W[1:]), "weights: has 49 entries for 50 events"),
-        (lambda: Bootstrap(np.full((3, 2), np.nan)), "events: has 6 NaN"),
-        (lambda: Bootstrap(X, names=["a", "a", "b"]), "names: are a, a, b for 3 columns"),
+        (lambda: BootstrapSampler(X, np.zeros(50)), "weights: add up to 0"),
+        (lambda: BootstrapSampler(X, W[1:]), "weights: has 49 entries for 50 events"),
+        (lambda: BootstrapSampler(np.full((3, 2), np.nan)), "events: has 6 NaN"),
+        (lambda: BootstrapSampler(X, names=["a", "a", "b"]), "names: are a, a, b for 3 columns"),
         (lambda: KernelDensity(np.column_stack([X, X[:, 1] - 2 * X[:, 2]])), "x1, x2, x3 depend on each other"),
         (lambda: KernelDensity(X[:3]), "3 events are too few for 3 columns"),
         (lambda: KernelDensity(np.column_stack([X, np.ones(50)])), "events: do not vary in x3"),

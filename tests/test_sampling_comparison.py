@@ -3,12 +3,12 @@
 import naive_sampling as naive
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp, kstest, mannwhitneyu, norm
+from scipy.stats import kstest, mannwhitneyu, norm
 
 from hepstat.errors import InputError
 from hepstat.ratio.bins import Weighted
 from hepstat.sampling import KernelDensity, SampleComparison, compare_samples
-from hepstat.sampling.two_sample import area, distance
+from hepstat.sampling.two_sample import area
 
 
 @pytest.fixture
@@ -37,14 +37,6 @@ def test_area_error_with_weights(rng):
         ]
     )
     assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.12)
-
-
-def test_distance(rng):
-    """Largest difference of distribution functions, for weights and ties, too."""
-    a, b = rng.normal(size=50).round(1), rng.normal(size=70).round(1)
-    assert distance(Weighted(a, np.ones(50)), Weighted(b, np.ones(70))) == pytest.approx(ks_2samp(a, b).statistic)
-    w, v = rng.exponential(size=50), rng.exponential(size=70)
-    assert distance(Weighted(a, w), Weighted(b, v)) == pytest.approx(naive.distance(a, w, b, v), rel=1e-12)
 
 
 def test_moments_and_errors(rng):

@@ -24,8 +24,10 @@ def test_columns():
     save(draw_sample_comparison(X[:, 0], X[:, 1], bins=5, labels=("a", "b")))
     with pytest.raises(InputError, match="sample: has 2 columns, the reference 5"):
         draw_sample_comparison(X, X[:, :2])
-    with pytest.raises(InputError, match="names: are 1 for 5 columns"):
+    with pytest.raises(InputError, match="names: are a for 5 columns"):
         draw_sample_comparison(X, X, names=["a"])
+    with pytest.raises(InputError, match="names: are a, a, b, c, d for 5 columns"):
+        draw_sample_comparison(X, X, names=list("aabcd"))
 
 
 def test_correlations():

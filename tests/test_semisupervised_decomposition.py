@@ -58,10 +58,9 @@ def test_paired_errors():
 
 def test_recipe(toys, found):
     """The width of an independent response is that of the recipe."""
-    assert abs(found.excess_width[0]) < 4.0 * found.excess_width[1]
+    assert abs(found.width_fixed[0] - 1.0) < 4.0 * found.width_fixed_error[0]
     wide = decompose(toys, search(), recipe="side bands", **ROLES)
-    excess, error = wide.excess_width
-    assert abs(excess - (WIDTHS[0] - 1.0)) < 4.0 * error
+    assert abs(wide.width_fixed[0] - WIDTHS[0]) < 4.0 * wide.width_fixed_error[0]
     assert wide.largest[1] == pytest.approx(WIDTHS[0] * found.largest[1], rel=1e-4)
 
 

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 from semisupervised_records import nested, records, search
 
 from hepstat.errors import InputError
 from hepstat.infer import p_to_z, toy_p_value, z_to_p
 from hepstat.semisupervised.maximum import MaximumDistribution, maximum
-from hepstat.semisupervised.reach import CalibrationReport, Reach, calibration_report, quantile_interval, reach
-from hepstat.semisupervised.tail import TailFit, fit_tail
+from hepstat.semisupervised.reach import CalibrationReport, Reach, calibration_report, reach
 
 N = 10_000
 INDEPENDENT = {"procedure": "random", "recipe": "profiled"}
@@ -133,50 +131,6 @@ def test_over_mass(toys):
     assert last.step == 9
 
 
-@pytest.mark.parametrize(("kind", "slack"), [("square", 0.15), ("exponential", 0.3), ("pareto", 0.35)])
-def test_tail(kind, slack):
-    """Tails of the largest of five normal numbers meet the true global significance of Z = 4."""
-    z = np.random.default_rng(3).standard_normal((N, 5)).max(axis=1)
-    fit = fit_tail(z, kind)
-    true = stats.norm.isf(-np.expm1(5.0 * stats.norm.logcdf(4.0)))
-    value, error = fit.z(4.0)
-    assert abs(value - true) < slack + 2.0 * error
-    assert np.isnan(fit.p(fit.threshold - 0.1)[0])
-    assert fit.p(fit.threshold)[0] == pytest.approx(0.02)
-    assert kind in repr(fit)
-    assert fit.ks_p > 1e-3
-    assert TailFit.from_json(fit.to_json()).scale == fit.scale
-
-
-@pytest.mark.parametrize("kind", ["exponential", "pareto"])
-def test_tail_error(kind):
-    """The error of the logarithm of p is what repeated sets of toys scatter by, and influences say the same."""
-    rng, values, errors, influences = np.random.default_rng(4), [], [], []
-    for _ in range(50):
-        z = rng.standard_exponential(4000)
-        fit = fit_tail(z, kind, share=0.1)
-        log_p, error = fit.log_p(4.5)
-        values.append(log_p)
-        errors.append(error)
-        moved = fit.influence(np.array([4.5]), np.array([1.0]), z)
-        influences.append(moved.std() / np.sqrt(z.size) / np.exp(log_p))
-    assert np.mean(values) == pytest.approx(-4.5, abs=0.3)
-    assert np.std(values) == pytest.approx(np.mean(errors), rel=0.35)
-    assert np.mean(influences) == pytest.approx(np.mean(errors), rel=0.1)
-
-
-def test_tail_with_failed_toys():
-    """Toys that failed lie beyond any value, with a tail as well."""
-    z = np.random.default_rng(5).standard_exponential(5000)
-    fit = fit_tail(z, "exponential", n_failed=100)
-    assert fit.p(30.0)[0] == pytest.approx(100 / 5100, rel=1e-6)
-    assert fit.p(30.0)[1] == pytest.approx(10 / 5100, rel=0.02)
-    every = np.append(z, np.full(100, np.inf))
-    assert fit.influence(np.array([30.0]), np.ones(1), every).std() / np.sqrt(5100) == pytest.approx(
-        10 / 5100, rel=0.02
-    )
-
-
 def test_tail_only_if_asked(over_steps):
     """Beyond the toys nothing is extrapolated unless a tail is given, which is used above its threshold alone."""
     tail = over_steps.tail("square")
@@ -205,16 +159,6 @@ def test_reach(over_steps):
     assert found.table().row_count == 5
     assert "global Z" in repr(found)
     assert np.array_equal(Reach.from_json(found.to_json()).z_local_upper, found.z_local_upper)
-
-
-@pytest.mark.parametrize(("share", "n"), [(0.5, 101), (0.95, 300), (0.998, 1000)])
-def test_quantile_interval(share, n):
-    """Intervals of quantiles cover at least as often as they say, and not much more often."""
-    rng, true = np.random.default_rng(6), stats.norm.ppf(share)
-    ends = np.array([quantile_interval(rng.standard_normal(n), share) for _ in range(1000)])
-    covered = np.mean((ends[:, 1] <= true) & (true <= ends[:, 2]))
-    assert 0.6827 - 0.045 < covered < 0.82
-    assert np.mean(ends[:, 0] < true) == pytest.approx(0.5, abs=0.13)
 
 
 def test_calibration(over_steps):

@@ -1,14 +1,12 @@
 """The study of the New Physics Learning Machine: a tiny rerun, which goes on with its toys."""
 
-import json
-
 import numpy as np
 import pytest
+from study_reruns import assert_refused, assert_written
 
-from hepstat.errors import InputError
 from hepstat.seeds import stream_key
 from hepstat.studies.nplm import SCALES, reproduce
-from hepstat.studies.nplm_toys import Throw
+from hepstat.studies.throwing import Throw
 from hepstat.toys import FunctionStudy
 
 PICTURES = {
@@ -24,23 +22,14 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return where the toys and results of a rerun are."""
-    return tmp_path_factory.mktemp("nplm")
-
-
-@pytest.fixture(scope="module")
-def tiny(folder):
+def tiny(tmp_path_factory):
     """Return the results of a rerun with few events and toys."""
-    return reproduce(folder, scale="tiny", seed=1)
+    return reproduce(tmp_path_factory.mktemp("nplm"), scale="tiny", seed=1)
 
 
 def test_writes_everything(tiny):
     """All pictures and rows; names of rows are unique."""
-    assert {file.name for file in tiny.files} == {*PICTURES, "results.json"}
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in tiny.files[:-1])
-    assert len({entry.name for entry in tiny.rows}) == len(tiny.rows)
-    assert json.loads(tiny.files[-1].read_text("utf-8"))["study"] == "nplm"
+    assert_written(tiny, "nplm", PICTURES)
 
 
 def test_numbers(tiny):
@@ -72,8 +61,4 @@ def test_same_data(tmp_path):
 
 def test_bad_input(tmp_path):
     """The argument is named."""
-    assert set(SCALES) == {"tiny", "quick", "full"}
-    for options, argument in (({"scale": "huge"}, "scale"), ({"seed": -1}, "seed")):
-        with pytest.raises(InputError) as caught:
-            reproduce(tmp_path, **options)
-        assert caught.value.argument == argument
+    assert_refused(reproduce, SCALES, tmp_path)

@@ -11,6 +11,8 @@ import numpy as np
 
 from hepstat.checks import finite_number
 from hepstat.errors import InputError
+from hepstat.infer import mid_ranks
+from hepstat.infer.ranks import variance_of_mean
 from hepstat.learn import Loss
 from hepstat.types import Floats
 
@@ -31,7 +33,7 @@ class Metric(ABC):
 
     def error(self, difference: Floats) -> float:
         """Return the standard error of a difference of measures, from what each event adds to it (n,)."""
-        return math.sqrt(sum(_variance_of_mean(difference[part], self.w[part]) for part in self._parts()))
+        return math.sqrt(sum(variance_of_mean(difference[part], self.w[part]) for part in self._parts()))
 
     def _parts(self) -> list[Any]:
         """Return what selects the events of each mean that the measure is made of."""
@@ -54,16 +56,11 @@ class Area(Metric):
                 raise InputError("y", f"has no {kind} with a weight above 0", "Pass events of both")
 
     def __call__(self, scores: Floats) -> tuple[float, Floats]:
-        group = np.unique(scores, return_inverse=True)[1]
-        signal = self._below(group, self._signal)
-        placed = np.where(self._signal, self._below(group, ~self._signal), 1.0 - signal)
+        of_signal, of_background = (
+            mid_ranks(scores, np.where(chosen, self.w, 0.0)) for chosen in (self._signal, ~self._signal)
+        )
+        placed = np.where(self._signal, of_background, 1.0 - of_signal)
         return float(np.average(placed[self._signal], weights=self.w[self._signal])), placed
-
-    def _below(self, group: Any, chosen: Any) -> Floats:
-        """Return the share of the chosen events below each event (n,), equal ones counted as one half."""
-        content = np.bincount(group, np.where(chosen, self.w, 0.0))
-        share = (np.cumsum(content) - 0.5 * content) / content.sum()
-        return np.asarray(share[group])
 
     def _parts(self) -> list[Any]:
         return [self._signal, ~self._signal]
@@ -117,11 +114,3 @@ def _binary(y: Floats) -> Floats:
     if wrong.any():
         raise InputError("y", f"has the label {y[wrong][0]:g}", "Pass 1 for signal and 0 for background")
     return y
-
-
-def _variance_of_mean(deviations: Floats, w: Floats) -> float:
-    """Return the variance of a weighted mean of what events add (n,); NaN for a single one."""
-    share = w / w.sum()
-    spare = 1.0 - float(np.sum(share**2))
-    around = deviations - share @ deviations
-    return float(np.sum((share * around) ** 2)) / spare if np.count_nonzero(w) > 1 else math.nan

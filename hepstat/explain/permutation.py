@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, finite_array, whole_number
+from hepstat.checks import column_names, event_weights, finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.explain.metrics import new_metric
-from hepstat.explain.predictor import checked_events, feature_names, predictor
+from hepstat.explain.predictor import checked_events, predictor
 from hepstat.learn import Loss
 from hepstat.record import Record
 from hepstat.seeds import Key, Rng, stream_key, toy_generator
@@ -140,7 +140,7 @@ def permutation_importance(
     if labels.size != n or n < 2:
         raise InputError("y", f"has {labels.size} entries for {n} events", "Pass one for each of at least two events")
     w = event_weights(n, weights, "weights", signed=False)
-    columns = _groups(groups, feature_names(names, d), d)
+    columns = _groups(groups, column_names(names, d), d)
     repeats = whole_number(repeats, "repeats", at_least=1)
     f, measure = predictor(model), new_metric(metric, labels, w)
     key, inputs = stream_key(rng), f.inputs(events)

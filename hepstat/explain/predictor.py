@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from hepstat.learn.buffers import aligned
 from hepstat.learn.network import score_inputs
 from hepstat.types import Floats
 
-__all__ = ["Predictor", "checked_events", "feature_names", "predictor"]
+__all__ = ["Predictor", "checked_events", "predictor"]
 
 _ROWS = 1 << 16  # events that a function sees at once
 
@@ -153,16 +153,6 @@ def checked_events(model: Any, x: Any, name: str = "x") -> Floats:
         problem = f"has {events.shape[1]} features"
         raise InputError(name, problem, f"Pass the {model.network.n_features} features of the network")
     return events
-
-
-def feature_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    """Return the names of n features, x0, x1, ... by default, or raise :class:`InputError`."""
-    found = tuple(f"x{k}" for k in range(n)) if names is None else tuple(names)
-    if len(found) != n or isinstance(names, str):
-        raise InputError("names", f"has {len(found)} entries for {n} features", "Pass one name for each")
-    if len(set(found)) < n:
-        raise InputError("names", "has equal entries", "Pass names that differ")
-    return found
 
 
 def _zeros(x: NDArray[Any], background: NDArray[Any], chosen: Coalitions, keep: bool) -> tuple[Floats, Floats]:

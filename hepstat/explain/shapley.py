@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hepstat.checks import event_weights, whole_number
+from hepstat.checks import column_names, event_weights, whole_number
 from hepstat.errors import InputError
 from hepstat.execution import cut, map_ordered
 from hepstat.explain.coalitions import Design, exact_design, sampled_design
-from hepstat.explain.predictor import Predictor, checked_events, feature_names, predictor
+from hepstat.explain.predictor import Predictor, checked_events, predictor
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats, Ints
@@ -158,7 +158,7 @@ def shapley_values(
     weights = event_weights(len(others), background_weights, "background_weights")
     weights /= weights.sum()
     workers = whole_number(workers, "workers", at_least=1)
-    labels = feature_names(names, d)
+    labels = column_names(names, d)
     design, chosen = _design(method, d, samples, rng)
     f = predictor(model, output)
     job = _Job(f, design, f.inputs(others), weights)

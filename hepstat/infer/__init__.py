@@ -10,7 +10,8 @@ from hepstat.infer.discrete import DiscreteTest, level_test, p_value
 from hepstat.infer.fitted import fit_goodness, fit_pulls
 from hepstat.infer.goodness import GoodnessOfFit, goodness_of_fit, pulls
 from hepstat.infer.importance import WeightedPValue, weighted_p_value, weighted_p_value_of
-from hepstat.infer.intervals import binomial_interval, poisson_interval
+from hepstat.infer.intervals import binomial_interval, poisson_interval, quantile_interval
+from hepstat.infer.kolmogorov import ks_two_sample, normality_p
 from hepstat.infer.look_elsewhere import (
     GrossVitells,
     VitellsGross,
@@ -21,7 +22,9 @@ from hepstat.infer.look_elsewhere import (
     trials_factor,
     vitells_gross,
 )
+from hepstat.infer.moments import Moments, moments
 from hepstat.infer.power import PowerComparison, PowerCurve, compare_power, power_curve
+from hepstat.infer.ranks import mid_ranks
 from hepstat.infer.significance import (
     asimov_z,
     on_off_p,
@@ -44,6 +47,7 @@ from hepstat.infer.statistics import (
     t_mu,
     t_mu_tilde,
 )
+from hepstat.infer.tail_fit import TailFit, fit_tail
 from hepstat.infer.tilts import Tilts, tilted_means
 from hepstat.infer.toy_p import ToyPValue, toy_p_value, toy_p_value_of, toy_p_value_to
 
@@ -56,10 +60,12 @@ __all__ = [
     "DiscreteTest",
     "GoodnessOfFit",
     "GrossVitells",
+    "Moments",
     "PValueCalibration",
     "PowerComparison",
     "PowerCurve",
     "SumDistribution",
+    "TailFit",
     "Tilts",
     "ToyPValue",
     "VitellsGross",
@@ -78,11 +84,16 @@ __all__ = [
     "fit_chi_square",
     "fit_goodness",
     "fit_pulls",
+    "fit_tail",
     "goodness_of_fit",
     "gross_vitells",
     "half_deviance",
     "holm",
+    "ks_two_sample",
     "level_test",
+    "mid_ranks",
+    "moments",
+    "normality_p",
     "on_off_p",
     "on_off_z",
     "p_to_z",
@@ -96,6 +107,7 @@ __all__ = [
     "q0",
     "q_mu",
     "q_mu_tilde",
+    "quantile_interval",
     "score_distribution",
     "simple_ratio",
     "simple_z",

@@ -11,6 +11,7 @@ from scipy.special import chdtr, polygamma, psi
 
 from hepstat.checks import finite_array, whole_number
 from hepstat.infer.broadcast import given, numbers, refuse
+from hepstat.infer.kolmogorov import distances, stephens
 from hepstat.infer.tails import log_poisson_below
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
@@ -99,8 +100,8 @@ def fit_chi_square(values: ArrayLike, *, repetitions: int = 999, rng: Rng = 0) -
     ndof = _estimate(t[np.newaxis])
     samples = 2.0 * generator.standard_gamma(0.5 * ndof[0], (n_samples, m))
     samples = np.maximum(samples, np.finfo(np.float64).tiny)  # few degrees of freedom may underflow to 0
-    distance = _distance(t[np.newaxis], ndof)[0]
-    as_far = np.sum(_distance(samples, _estimate(samples)) * _stephens(m) >= distance * _stephens(t.size))
+    distance, found = _distance(t[np.newaxis], ndof)[0], _distance(samples, _estimate(samples))
+    as_far = np.sum(found * stephens(np.sqrt(m)) >= distance * stephens(np.sqrt(t.size)))
     error = 2.0 / np.sqrt(t.size * polygamma(1, 0.5 * ndof[0]))
     return ChiSquareFit(t.size, float(ndof[0]), float(error), float(distance), float((as_far + 1) / (n_samples + 1)))
 
@@ -120,11 +121,4 @@ def _estimate(t: Floats) -> Floats:
 
 def _distance(t: Floats, ndof: Floats) -> Floats:
     """Return the Kolmogorov-Smirnov distance (m,) of every row (m, n) from its chi2 distribution."""
-    n = t.shape[1]
-    cdf, below = chdtr(ndof[:, np.newaxis], np.sort(t, axis=1)), np.arange(n) / n
-    return np.asarray(np.maximum(cdf - below, below + 1.0 / n - cdf).max(axis=1))
-
-
-def _stephens(n: int) -> float:
-    """Return the factor that makes distances of samples of different sizes alike."""
-    return float(np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))
+    return distances(chdtr(ndof[:, np.newaxis], np.sort(t, axis=1)))

@@ -1,4 +1,4 @@
-"""Intervals for the mean of a count, and for the probability behind a fraction."""
+"""Intervals for the mean of a count, for the probability behind a fraction, and for a quantile."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 from scipy.special import betainccinv, betaincinv, gammainccinv, gammaincinv
 
 from hepstat.checks import open_share
-from hepstat.infer.broadcast import finite, given, refuse
+from hepstat.errors import InputError
+from hepstat.infer.broadcast import finite, given, numbers, refuse
 
-__all__ = ["binomial_interval", "poisson_interval", "tail_of"]
+__all__ = ["binomial_interval", "poisson_interval", "quantile_interval", "tail_of"]
 
 
 def poisson_interval(n: ArrayLike, level: float = 0.6827) -> tuple[Any, Any]:
@@ -74,6 +75,44 @@ def binomial_interval(k: ArrayLike, n: ArrayLike, level: float = 0.6827) -> tupl
     lower = np.where(some, betaincinv(np.where(some, seen, 1.0), missed + 1.0, tail), 0.0)
     upper = np.where(not_all, betainccinv(seen + 1.0, np.where(not_all, missed, 1.0), tail), 1.0)
     return given(lower), given(upper)
+
+
+def quantile_interval(values: ArrayLike, share: float, level: float = 0.6827) -> tuple[float, float, float]:
+    """Return the quantile of values below which a share of them lies, and an interval from order statistics.
+
+    The number of values below the true quantile is binomial, whatever the distribution (David and Nagaraja, *Order
+    Statistics* (2003), section 7.1). The interval covers at least as often as it says.
+
+    Parameters
+    ----------
+    values : array_like, (n,)
+        Of independent draws; infinite ones are allowed.
+    share : float
+        Between 0 and 1.
+    level : float, optional
+        Confidence level, between 0 and 1; that of one standard deviation if left out.
+
+    Returns
+    -------
+    quantile, lower, upper : float
+        The value of rank ``ceil(share * (n + 1))``, at most n, and the ends, infinite where no value gives one.
+
+    Raises
+    ------
+    InputError
+        If there are no values, one is NaN, or share or level are not between 0 and 1.
+    """
+    from scipy.stats import binom
+
+    rising, tail = np.sort(np.ravel(numbers(values, "values", -np.inf, np.inf))), tail_of(level)
+    below, n = open_share(share, "share"), rising.size
+    if n == 0:
+        raise InputError("values", "are none", "Pass at least one")
+    low = int(binom.ppf(tail, n, below))  # P(fewer than low below) <= tail
+    high = int(binom.ppf(1.0 - tail, n, below)) + 1
+    middle = min(int(np.ceil(below * (n + 1))), n)
+    ends = [rising[rank - 1] if 1 <= rank <= n else np.copysign(np.inf, rank - 1) for rank in (low, high)]
+    return float(rising[middle - 1]), float(ends[0]), float(ends[1])
 
 
 def tail_of(level: float) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hepstat.checks import finite_array, finite_number, open_share
 from hepstat.errors import InputError
 from hepstat.infer.broadcast import given, numbers, refuse
-from hepstat.infer.significance import p_to_z, z_to_log_p, z_to_p
+from hepstat.infer.significance import p_to_z, z_change, z_to_log_p, z_to_p
 from hepstat.record import Record
 from hepstat.types import Bools, Floats, Ints
 
@@ -31,7 +31,6 @@ __all__ = [
     "vitells_gross",
 ]
 
-_LOG_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
 _MOST_Z = 1e100  # whose square is finite
 
 
@@ -145,9 +144,7 @@ class _Asymptotic(Record):
         """
         log_p, log_error = self._log_p(z_local)
         z = np.asarray(p_to_z(log_p=log_p))
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.exp(log_error + 0.5 * z * z + _LOG_ROOT_TAU)  # that of p over the normal density at z
-        return given(z), given(error)
+        return given(z), given(z_change(z, log_error))
 
     def _log_p(self, z_local: ArrayLike) -> tuple[Floats, Floats]:
         z = numbers(z_local, "z_local", -np.inf, np.inf)

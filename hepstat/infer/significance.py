@@ -24,10 +24,13 @@ __all__ = [
     "poisson_p",
     "poisson_z",
     "simple_z",
+    "z_change",
     "z_from_q0",
     "z_to_log_p",
     "z_to_p",
 ]
+
+_LOG_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
 
 
 def p_to_z(p: ArrayLike | None = None, *, log_p: ArrayLike | None = None) -> Any:
@@ -107,6 +110,17 @@ def z_to_log_p(z: ArrayLike) -> Any:
         If an entry is NaN.
     """
     return given(log_ndtr(-numbers(z, "z", -np.inf, np.inf)))
+
+
+def z_change(z: Floats | float, log_change: Floats | float = 0.0) -> Floats:
+    """Return by how much a significance z moves when its p-value moves by a change, whose logarithm is given.
+
+    That is the change over the normal density at z: infinite where it does not fit a number, NaN for no change of an
+    infinite significance.
+    """
+    x = np.asarray(z, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.exp(log_change + 0.5 * x * x + _LOG_ROOT_TAU))
 
 
 def asimov_z(s: ArrayLike, b: ArrayLike, sigma_b: ArrayLike = 0.0) -> Any:

@@ -32,6 +32,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import carray
 
+from hepstat.kernels.callbacks import array_at
 from hepstat.kernels.options import part
 
 __all__ = ["Callback", "Entry", "call_columns", "call_shape", "planes", "pointer", "view", "window"]
@@ -116,9 +117,8 @@ class Callback:
 
     def _from_c(self, theta: Any, x: Any, consts: Any, n: int, order: int, out: Any) -> None:
         p = self._n_parameters
-        as_array = np.ctypeslib.as_array
-        theta_array = as_array(theta, (p,)) if p else np.empty(0)
-        self._from_arrays(theta_array, as_array(x, (n,)), consts, n, order, as_array(out, (planes(p, order), n)))
+        arrays = array_at(theta, (p,)), array_at(x, (n,))
+        self._from_arrays(*arrays, consts, n, order, array_at(out, (planes(p, order), n)))
 
     def _from_arrays(self, theta: Any, x: Any, _consts: Any, n: int, order: int, out: Any) -> None:
         p = self._n_parameters

@@ -13,6 +13,7 @@ from hepstat.infer import (
     ToyPValue,
     chi_square_log_p,
     fit_chi_square,
+    moments,
     p_to_z,
     p_value_calibration,
     toy_p_value,
@@ -226,8 +227,8 @@ class Calibration(Record):
     def __repr__(self) -> str:
         """Show moments and the message."""
         failed = f" and {self.n_failed} failed ones" if self.n_failed else ""
-        moments = f"mean {self.mean:.4g} +- {self.mean_error:.2g}, standard deviation {self.std:.4g}"
-        return f"Calibration({self.field} of {self.n_toys} toys{failed}: {moments}; {self.message})"
+        parts = f"mean {self.mean:.4g} +- {self.mean_error:.2g}, standard deviation {self.std:.4g}"
+        return f"Calibration({self.field} of {self.n_toys} toys{failed}: {parts}; {self.message})"
 
 
 def calibrate(
@@ -274,16 +275,16 @@ def calibrate(
         verdict = "fitted chi2"
     if ks_p >= allowed and np.abs(tail_chi2).max() <= _MOST_SIGMA:
         verdict = "chi2"
-    std, squares = float(t.std(ddof=1)), (t - t.mean()) ** 2
+    found = moments(t)
     return Calibration(
         field=field,
         ndof=ndof,
         values=t,
         n_failed=toys.n_failed,
-        mean=float(t.mean()),
-        mean_error=std / float(np.sqrt(t.size)),
-        std=std,
-        std_error=float(squares.std() / np.sqrt(t.size) / (2.0 * std)),
+        mean=found.mean,
+        mean_error=found.mean_error,
+        std=found.width,
+        std_error=found.width_error,
         ks_p=ks_p,
         fit=fit,
         tails=tails,

@@ -19,6 +19,7 @@ from scipy.optimize import brentq
 
 from hepstat.checks import positive_number, whole_number
 from hepstat.errors import InputError, ToyError
+from hepstat.infer import moments
 from hepstat.nplm.calibration import Calibration, calibrate
 from hepstat.record import Record
 from hepstat.seeds import Key, Rng, lasting_seed, stream_key, toy_generator
@@ -389,7 +390,7 @@ def _moments(t: Floats) -> tuple[float, float]:
     good = t[~np.isnan(t)]
     if good.size < 2:
         raise ToyError(f"{t.size - good.size} of {t.size} toys failed, too many to tune with")
-    return float(good.mean()), float(good.std(ddof=1) / math.sqrt(good.size))
+    return moments(good)[:2]
 
 
 def _needed(t: Floats, error: float) -> int:

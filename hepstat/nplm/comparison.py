@@ -23,6 +23,7 @@ from hepstat.infer import (
     fit_chi_square,
     p_to_z,
     power_curve,
+    quantile_interval,
     toy_p_value,
 )
 from hepstat.infer.intervals import tail_of
@@ -339,12 +340,9 @@ def _column(tables: Sequence[ToyTable], field: Any) -> Any:
 
 def _median(null: Floats, signal: Floats, level: float, by_chi_square: bool) -> MedianZ:
     """Return the significance of the median of `signal`; errors of both samples are added in quadrature."""
-    from scipy.stats import binom
-
-    rising = np.minimum(np.sort(signal), sys.float_info.max)
-    low, high = (int(rank) for rank in binom.interval(level, rising.size, 0.5))
-    median = float(np.median(rising))
-    ends = rising[max(low - 1, 0)], rising[min(high, rising.size - 1)]
+    t = np.minimum(signal, sys.float_info.max)
+    median, (_, low, high) = float(np.median(t)), quantile_interval(t, 0.5, level)
+    ends = max(low, float(t.min())), min(high, float(t.max()))
     if by_chi_square:
         fit = fit_chi_square(null)
         z, at_low, at_high = (_chi_square_z(t, fit.ndof) for t in (median, *ends))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hepstat.checks import finite_array, whole_number
+from hepstat.checks import column_names, finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.histogram import Axis, Histogram, Regular
 from hepstat.nplm.kernel_machine import KernelResult
@@ -231,9 +231,7 @@ def deviation(
     """
     reference, x = result.test.reference, result.data
     events = _Events(result)
-    labels = [f"x{j}" for j in range(x.shape[1])] if names is None else list(names)
-    if len(labels) != x.shape[1]:
-        raise InputError("names", f"has {len(labels)} names for {x.shape[1]} features", "Pass one for each")
+    labels = column_names(names, x.shape[1])
     functions = dict(quantities or {})
     if len({*labels, *functions}) < len(labels) + len(functions):
         raise InputError("names", f"repeat: {', '.join([*labels, *functions])}", "Give each quantity its own")

@@ -8,6 +8,7 @@ import numpy as np
 
 from hepstat.checks import whole_number
 from hepstat.explain import PermutationImportance, ShapleyValues
+from hepstat.infer import mid_ranks
 from hepstat.plot.style import COLOURS, axis_text, picture
 from hepstat.types import Floats
 
@@ -127,9 +128,7 @@ def _name_rows(axes: Axes, names: list[str]) -> None:
 
 def _ranks(x: Floats) -> Floats:
     """Return the mean rank of each entry (n,), from 0 for the lowest to 1 for the highest; 0.5 if all are equal."""
-    _, group, count = np.unique(x, return_inverse=True, return_counts=True)
-    middle = np.cumsum(count) - 0.5 * (count + 1)
-    return np.asarray(middle[group] / (x.size - 1) if x.size > 1 else np.full(1, 0.5))
+    return (mid_ranks(x) * x.size - 0.5) / (x.size - 1) if x.size > 1 else np.full(1, 0.5)
 
 
 def _beside(values: Floats, low: float, high: float) -> Floats:

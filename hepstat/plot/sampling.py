@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, features, whole_number
+from hepstat.checks import column_names, event_weights, features, whole_number
 from hepstat.errors import InputError
 from hepstat.plot.style import BAND, COLOURS, axis_text, picture
 from hepstat.sampling import SampleComparison
@@ -71,9 +71,7 @@ def draw_sample_comparison(
     d = first.shape[1]
     if second.shape[1] != d:
         raise InputError("sample", f"has {second.shape[1]} columns, the reference {d}", "Pass the same columns")
-    given = [f"x{j}" for j in range(d)] if names is None else list(names)
-    if len(given) != d:
-        raise InputError("names", f"are {len(given)} for {d} columns", "Pass one for each")
+    given = column_names(names, d)
     weights = [
         event_weights(len(x), w, f"{name}_weights", signed=False)
         for x, w, name in ((first, reference_weights, "reference"), (second, sample_weights, "sample"))

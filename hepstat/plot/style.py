@@ -119,6 +119,6 @@ def process_colours(signal: tuple[bool, ...]) -> list[str]:
 
 
 def axis_text(name: str, unit: str) -> str:
-    """Return the label of an axis: the quantity, capitalised unless it is a symbol, and its unit."""
-    text = name[:1].upper() + name[1:] if len(name) > 1 else name
+    """Return the label of an axis: the quantity, capitalised unless it is a symbol or an identifier, and its unit."""
+    text = name[:1].upper() + name[1:] if len(name) > 1 and "_" not in name else name
     return f"{text} [{unit}]" if unit else text

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import chdtrc
 
-from hepstat.checks import finite_array, positive_number, whole_number
+from hepstat.checks import column_names, finite_array, positive_number, whole_number
 from hepstat.errors import InputError
 from hepstat.ratio.bins import Weighted, chi_square, quantile_edges
 from hepstat.record import Record
@@ -64,9 +64,7 @@ def close(
     weighted = w_other * ratios
     if not weighted.sum() > 0:
         raise InputError("ratio", f"leaves a sum of weights of {weighted.sum():g}", "Use ratios above zero")
-    names = tuple(f"x{j}" for j in range(x.shape[1])) if features is None else tuple(features)
-    if len(names) != x.shape[1]:
-        raise InputError("features", f"has {len(names)} names for {x.shape[1]} features", "Pass a name for each")
+    names = column_names(features, x.shape[1], "features")
     rows = []
     for j in range(x.shape[1]):
         samples = [Weighted(x[:, j], w), Weighted(x_other[:, j], weighted)]

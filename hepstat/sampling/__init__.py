@@ -1,7 +1,7 @@
 """Sampling: events from simulated ones or from a generator of the user's, and how good they are."""
 
 from hepstat.sampling.base import Sampler
-from hepstat.sampling.bootstrap import Bootstrap
+from hepstat.sampling.bootstrap import BootstrapSampler
 from hepstat.sampling.comparison import SampleComparison, compare_samples
 from hepstat.sampling.copula import GaussianCopula
 from hepstat.sampling.kernel_density import KernelDensity
@@ -9,7 +9,7 @@ from hepstat.sampling.smoothed import SmoothedBootstrap
 from hepstat.sampling.user import UserSampler
 
 __all__ = [
-    "Bootstrap",
+    "BootstrapSampler",
     "GaussianCopula",
     "KernelDensity",
     "SampleComparison",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import event_weights, features, whole_number
+from hepstat.checks import column_names, event_weights, features, whole_number
 from hepstat.digest import numbers_digest
 from hepstat.errors import InputError
 from hepstat.kernels.draws.rows import draw_rows
@@ -20,7 +20,6 @@ from hepstat.types import Floats, Ints
 __all__ = [
     "DrawnSampler",
     "Sampler",
-    "checked_names",
     "checked_pool",
     "column_number",
     "column_numbers",
@@ -151,18 +150,8 @@ def checked_pool(
     if not w.sum() > 0:
         raise InputError("weights", f"add up to {w.sum():g}", "Pass weights with a sum above zero")
     kept = w > 0
-    given = checked_names(names, x.shape[1])
+    given = column_names(names, x.shape[1])
     return (x, w, given) if kept.all() else (x[kept], w[kept], given)
-
-
-def checked_names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
-    """Return names of the columns, x0, x1, ... by default, or raise :class:`InputError`."""
-    if names is None:
-        return tuple(f"x{j}" for j in range(columns))
-    given = (names,) if isinstance(names, str) else tuple(str(name) for name in names)
-    if len(given) != columns or len(set(given)) != columns:
-        raise InputError("names", f"are {', '.join(given)} for {columns} columns", "Pass a name of its own for each")
-    return given
 
 
 def column_number(column: Column, names: tuple[str, ...], argument: str) -> int:

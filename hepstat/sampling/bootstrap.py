@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -10,10 +11,10 @@ from hepstat.kernels.draws.rows import ROWS, rows_constants
 from hepstat.sampling.base import DrawnSampler, checked_pool, read_only
 from hepstat.types import Floats
 
-__all__ = ["Bootstrap"]
+__all__ = ["BootstrapSampler"]
 
 
-class Bootstrap(DrawnSampler):
+class BootstrapSampler(DrawnSampler):
     """Simulated events drawn with replacement, in proportion to their weights.
 
     Parameters
@@ -57,5 +58,9 @@ class Bootstrap(DrawnSampler):
         """Events to draw from (m, d), a view."""
         return read_only(self._constants[2:].reshape(self.n_events, -1)[:, : self.columns])
 
+    def describe(self) -> dict[str, Any]:
+        """Return what fixes the events, in JSON types: a digest of all numbers."""
+        return {**super().describe(), "kind": "Bootstrap"}
+
     def __repr__(self) -> str:
-        return f"Bootstrap({self.n_events} events of {', '.join(self.names)})"
+        return f"BootstrapSampler({self.n_events} events of {', '.join(self.names)})"

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import kolmogorov
 from scipy.stats import wasserstein_distance
 
-from hepstat.checks import event_weights, features, whole_number
+from hepstat.checks import column_names, event_weights, features, whole_number
 from hepstat.errors import InputError
-from hepstat.infer import holm
+from hepstat.infer import holm, ks_two_sample
 from hepstat.ratio.bins import Weighted, effective_size
 from hepstat.record import Record
-from hepstat.sampling.base import checked_names
-from hepstat.sampling.two_sample import classifier_test, distance
+from hepstat.sampling.two_sample import classifier_test
 from hepstat.seeds import Rng, stream_key
 from hepstat.types import Floats
 
@@ -186,8 +184,8 @@ def compare_samples(
     the area of the other halves (Lopez-Paz and Oquab, ICLR 2017, arXiv:1610.06545; there accuracy, here the area, which
     needs no threshold). Given the classifier, the events judged are independent, so that without any difference the
     area is that of Mann and Whitney, normal about 1/2: no permutations are needed. That assumes independent events
-    in both samples; a :class:`Bootstrap` repeats some, in both halves, too. A difference that the classifier does not
-    find may still be there. Errors of means, widths and correlations are those of their influence functions.
+    in both samples; a :class:`BootstrapSampler` repeats some, in both halves, too. A difference that the classifier
+    does not find may still be there. Errors of means, widths and correlations are those of their influence functions.
     """
     first, second = (
         _checked(x, w, name)
@@ -197,12 +195,12 @@ def compare_samples(
     if second.values.shape[1] != d:
         problem = f"has {second.values.shape[1]} columns, the reference {d}"
         raise InputError("sample", problem, "Pass the same columns of both")
-    given, key = checked_names(names, d), stream_key(rng)
+    given, key = column_names(names, d), stream_key(rng)
     n_epochs = whole_number(epochs, "epochs", at_least=1)
     most = whole_number(classifier_events, "classifier_events", at_least=_LEAST)
     moments, others = _moments(first), _moments(second)
     sizes = effective_size(first.weights), effective_size(second.weights)
-    ks, ks_p, w1 = _columns(first, second, sizes, moments.width)
+    ks, ks_p, w1 = _columns(first, second, moments.width)
     auc, auc_error, p, n_judged = classifier_test(first, second, key, n_epochs, most)
     return SampleComparison(
         names=given,
@@ -263,19 +261,15 @@ def _moments(events: Weighted) -> _Moments:
     return _Moments(mean, mean_error, width, width_error, correlation, error)
 
 
-def _columns(
-    first: Weighted, second: Weighted, sizes: tuple[float, float], width: Floats
-) -> tuple[Floats, Floats, Floats]:
+def _columns(first: Weighted, second: Weighted, width: Floats) -> tuple[Floats, Floats, Floats]:
     """Return distances of Kolmogorov and Smirnov with p-values, and of Wasserstein in widths, (d,) each."""
     d = width.size
-    ks, w1 = np.empty(d), np.empty(d)
+    ks, p, w1 = np.empty(d), np.empty(d), np.empty(d)
     for j in range(d):
         a, b = Weighted(first.values[:, j], first.weights), Weighted(second.values[:, j], second.weights)
-        ks[j] = distance(a, b)
+        ks[j], p[j] = ks_two_sample(a.values, b.values, first_weights=a.weights, second_weights=b.weights)
         w1[j] = wasserstein_distance(a.values, b.values, a.weights, b.weights)
-    root = math.sqrt(sizes[0] * sizes[1] / (sizes[0] + sizes[1]))
-    p = kolmogorov((root + 0.12 + 0.11 / root) * ks)  # Stephens, J. Roy. Stat. Soc. B 32 (1970) 115
-    return ks, np.asarray(p), np.divide(w1, width, out=w1, where=width > 0)
+    return ks, p, np.divide(w1, width, out=w1, where=width > 0)
 
 
 def _checked(x: ArrayLike, weights: ArrayLike | None, name: str) -> Weighted:

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from hepstat.checks import whole_number
 from hepstat.errors import InputError
+from hepstat.infer import mid_ranks
 from hepstat.kernels.draws.copula import COPULA, REACH, copula_constants
 from hepstat.sampling.base import Column, DrawnSampler, checked_pool, column_numbers
 from hepstat.types import Bools, Floats, Ints
@@ -79,7 +80,7 @@ class GaussianCopula(DrawnSampler):
         sizes, tables, series = np.zeros(d, np.int64), np.zeros((d, 2, g)), np.zeros((d, _TERMS))
         scores = np.empty(x.shape)
         for j in range(d):
-            scores[:, j] = _normal_scores(x[:, j], w)
+            scores[:, j] = ndtri(mid_ranks(x[:, j], w))
             series[j, 0] = 1.0
             if steps[j]:
                 values, borders = _steps(x[:, j], w)
@@ -101,14 +102,6 @@ class GaussianCopula(DrawnSampler):
 
     def __repr__(self) -> str:
         return f"GaussianCopula({self.n_events} events of {', '.join(self.names)})"
-
-
-def _normal_scores(values: Floats, w: Floats) -> Floats:
-    """Return quantiles of the normal distribution (m,) at the middle of the step of each value."""
-    _, label = np.unique(values, return_inverse=True)
-    mass = np.bincount(label, w)
-    middle = np.cumsum(mass) - 0.5 * mass
-    return np.asarray(ndtri(middle)[label])
 
 
 def _quantiles(values: Floats, w: Floats, g: int) -> Floats:

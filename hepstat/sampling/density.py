@@ -152,7 +152,7 @@ def kernels_of(
     stay = column_numbers(discrete, names, "discrete")
     columns = np.setdiff1d(np.arange(len(names)), stay)
     if not columns.size:
-        raise InputError("discrete", "holds every column", "Use Bootstrap, which keeps events as they are")
+        raise InputError("discrete", "holds every column", "Use BootstrapSampler, which keeps events as they are")
     limits = _checked_bounds(bounds, names, stay, x)
     if len(x) < 2:
         raise InputError("events", "is a single event", "Pass two or more, with weights above zero")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from hepstat.infer import mid_ranks
 from hepstat.learn import BinaryCrossEntropy, Network, train
 from hepstat.ratio.bins import Weighted, effective_size
 from hepstat.seeds import Key, toy_generator
-from hepstat.types import Floats
 
-__all__ = ["area", "classifier_test", "distance"]
+__all__ = ["area", "classifier_test"]
 
 _HIDDEN = (32, 32)
 _VALIDATION = 0.2
@@ -63,22 +63,11 @@ def area(below: Weighted, above: Weighted) -> tuple[float, float]:
     Math. Stat. 18 (1947) 50, corrected for ties; for others with effective numbers of events.
     """
     values = np.concatenate([below.values, above.values])
-    shares = [part.weights / part.weights.sum() for part in (below, above)]
-    _, label = np.unique(values, return_inverse=True)
-    n = len(below.values)
-    first, second = (np.bincount(at, w, label.max() + 1) for at, w in zip((label[:n], label[n:]), shares, strict=True))
-    found = float(second @ (np.cumsum(first) - 0.5 * first))
+    placed = mid_ranks(values, np.append(below.weights, np.zeros(above.weights.size)))[below.weights.size :]
+    found = float(np.average(placed, weights=above.weights))
     sizes = np.array([effective_size(part.weights) for part in (below, above)])
-    both = (sizes[0] * first + sizes[1] * second) / sizes.sum()
-    spread = float(both @ (np.cumsum(both) - 0.5 * both - 0.5) ** 2)
+    both = np.concatenate(
+        [n * part.weights / part.weights.sum() for n, part in zip(sizes, (below, above), strict=True)]
+    )
+    spread = float(np.average((mid_ranks(values, both) - 0.5) ** 2, weights=both))
     return found, math.sqrt(spread * sizes.sum() / (sizes.sum() - 1.0) * float((1.0 / sizes).sum()))
-
-
-def distance(reference: Weighted, sample: Weighted) -> float:
-    """Return the largest difference of the distribution functions of two samples of numbers."""
-    values = np.concatenate([reference.values, sample.values])
-    order = np.argsort(values, kind="stable")
-    signs = [reference.weights / reference.weights.sum(), -sample.weights / sample.weights.sum()]
-    steps: Floats = np.cumsum(np.concatenate(signs)[order])
-    last = np.append(np.diff(values[order]) > 0, True)
-    return float(np.abs(steps[last]).max())

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import whole_number
+from hepstat.checks import column_names, whole_number
 from hepstat.digest import code_digest
 from hepstat.errors import InputError
 from hepstat.kernels.draws.entry import Callback
-from hepstat.sampling.base import checked_names, sampled
+from hepstat.sampling.base import sampled
 from hepstat.seeds import Rng
 from hepstat.types import Floats
 
@@ -52,7 +52,7 @@ class UserSampler:
             raise InputError("function", f"is {function!r}", "Pass a function of a number and a generator")
         self.function = function
         self.columns = whole_number(columns, "columns", at_least=1)
-        self.names = checked_names(names, self.columns)
+        self.names = column_names(names, self.columns)
 
     @cached_property
     def _callback(self) -> Callback:

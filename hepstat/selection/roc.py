@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
+from hepstat.infer.ranks import variance_of_mean
 from hepstat.record import Record
 from hepstat.selection.efficiency import sums_above, thin
 from hepstat.types import Bools, Floats
@@ -96,8 +97,8 @@ def roc(scores: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, po
     middle = {kind: 0.5 * (values[1:] + values[:-1]) for kind, values in above.items()}
     auc = float(np.sum(-np.diff(above["signal"]) * (1.0 - middle["background"])))
     group = np.repeat(np.arange(first.size), np.diff(np.append(first, f.size)))
-    variance = _variance_of_mean((1.0 - middle["background"])[group][is_signal] - auc, w[is_signal])
-    variance += _variance_of_mean(middle["signal"][group][~is_signal] - auc, w[~is_signal])
+    variance = variance_of_mean((1.0 - middle["background"])[group][is_signal], w[is_signal])
+    variance += variance_of_mean(middle["signal"][group][~is_signal], w[~is_signal])
     thresholds = np.append(f[first], np.nextafter(f[-1], np.inf))
     shown = thin(points, -above["signal"], -above["background"], keep=(0, thresholds.size - 1))
     return Roc(
@@ -109,13 +110,6 @@ def roc(scores: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, po
         n_signal=int(np.count_nonzero(w[is_signal])),
         n_background=int(np.count_nonzero(w[~is_signal])),
     )
-
-
-def _variance_of_mean(deviations: Floats, w: Floats) -> float:
-    """Return the variance of a weighted mean from the deviations (n,) of its events; NaN for a single one."""
-    share = w / w.sum()
-    spare = 1.0 - float(np.sum(share**2))
-    return float(np.sum((share * deviations) ** 2)) / spare if np.count_nonzero(w) > 1 else math.nan
 
 
 def _checked(scores: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Bools, Floats]:

@@ -1,5 +1,6 @@
 """Searches whose classifier learns from the data: pseudo-experiments with trainings inside, fake signal, cures."""
 
+from hepstat.infer import TailFit, fit_tail
 from hepstat.semisupervised.classifiers import ClassifierTraining, UserClassifier
 from hepstat.semisupervised.decomposition import FakeSignal, decompose
 from hepstat.semisupervised.maximum import MaximumDistribution, maximum
@@ -20,7 +21,6 @@ from hepstat.semisupervised.regions import MassRegions
 from hepstat.semisupervised.result import SemiSupervisedResult
 from hepstat.semisupervised.search import MassFeatureWarning, SemiSupervisedSearch
 from hepstat.semisupervised.significance import LocalSignificance, TrueLevel, local_significance
-from hepstat.semisupervised.tail import TailFit, fit_tail
 from hepstat.semisupervised.toys import SemiSupervisedToys
 
 __all__ = [

@@ -7,16 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepstat.infer import binomial_interval, p_to_z, p_value
+from hepstat.infer import binomial_interval, fit_tail, p_to_z, p_value, quantile_interval
+from hepstat.infer.significance import z_change
+from hepstat.infer.tail_fit import TailFit, TailKind
 from hepstat.semisupervised.columns import SearchLike, Toys, column, place_of
 from hepstat.semisupervised.maximum import OVER
-from hepstat.semisupervised.reach import quantile_interval
-from hepstat.semisupervised.tail import TailFit, TailKind, fit_tail
 from hepstat.types import Bools, Floats
 
 __all__ = ["Judge", "Judged", "Statistic", "influence", "median_interval", "null_error"]
 
-_HALF_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
 _MOST_Z = 37.0
 
 
@@ -86,7 +85,7 @@ def _judge(null: Floats, signal: Floats, kind: TailKind | None, share: float) ->
     z, tail = np.asarray(p_to_z(p)), None
     if kind is not None:
         fine = np.isfinite(null)
-        tail = fit_tail(null[fine], kind, share=share, n_failed=int(np.sum(~fine)))
+        tail = fit_tail(null[fine], kind, share=share, n_failed=int(np.sum(~fine)), check=False)
         far = tail.z(signal)[0]
         z = np.where(np.isnan(far), z, far)
     return Judged(null, signal, z, tail)
@@ -118,7 +117,7 @@ def influence(one: Judged, criterion: str) -> Floats:
     the normal density there.
     """
     t, z = (np.median(x, keepdims=True) if criterion == "median" else x for x in (one.signal, one.z))
-    slopes = np.exp(0.5 * np.minimum(z, _MOST_Z) ** 2 + _HALF_ROOT_TAU) / t.size
+    slopes = z_change(np.minimum(z, _MOST_Z)) / t.size
     far = np.zeros(t.size, dtype=np.bool_) if one.tail is None else t >= one.tail.threshold
     moved = np.zeros(one.null.size)
     if one.tail is not None and far.any():

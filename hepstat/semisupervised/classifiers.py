@@ -10,13 +10,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepstat.checks import finite_number, nonnegative_number, whole_number
+from hepstat.checks import event_weights, features, finite_array, finite_number, nonnegative_number, whole_number
 from hepstat.digest import code_digest
 from hepstat.errors import InputError
 from hepstat.kernels.semisupervised.classifier import Callback
 from hepstat.kernels.semisupervised.experiment import WITH_FEATURES, WITH_RESPONSE
-from hepstat.learn import Adam, Constant, Network, Optimiser
+from hepstat.kernels.semisupervised.training import BALANCED, DECORRELATED, N_NUMBERS
+from hepstat.learn import Adam, BinaryCrossEntropy, Constant, Model, Network, Optimiser, train
 from hepstat.record import plain
+from hepstat.seeds import Rng
 from hepstat.types import Floats
 
 __all__ = ["Classifier", "ClassifierTraining", "UserClassifier"]
@@ -55,8 +57,8 @@ class ClassifierTraining:
     l1, l2 : float, optional
         Penalties as in :func:`hepstat.learn.train`.
     decorrelate : {"features", "response"}, optional
-        Take out what is linear in the mass, fitted in the side bands that are trained on: of each feature before
-        training, or of the rank of the response after it.
+        Take out what is linear in the mass: of each feature before training, by a fit to the side bands that are
+        trained on, or of the rank of the response after it, by a fit to the side bands that are evaluated.
     dtype : {"float32", "float64"}, optional
         Precision of the network, the same for all procedures of a search.
 
@@ -103,6 +105,43 @@ class ClassifierTraining:
         """Return the network for so many features."""
         return Network(n_features, tuple(self.hidden), self.activation, dropout=self.dropout, dtype=self.dtype)
 
+    def fit(self, x: ArrayLike, y: ArrayLike, rng: Rng, weights: ArrayLike | None = None) -> Model:
+        """Return a network trained on given events, such as for :class:`FixedModel`.
+
+        Parameters
+        ----------
+        x : array_like, (n, d) or (n,)
+            Features.
+        y : array_like, (n,)
+            Labels, 0 and 1; the response is larger for events like label 1.
+        rng : int, SeedSequence or Generator
+            The seed.
+        weights : array_like, (n,), optional
+            At least zero.
+
+        Raises
+        ------
+        InputError
+            For other labels, a label without weight, arrays that do not fit, or with `decorrelate`, which needs the
+            mass and is done where a search trains.
+        """
+        if self.decorrelate is not None:
+            raise InputError("decorrelate", f"is {self.decorrelate!r} without a mass", "Leave it out here")
+        events, labels = features(x), finite_array(y, "y")
+        if labels.size != len(events) or not np.isin(labels, (0.0, 1.0)).all():
+            raise InputError("y", f"has {labels.size} entries for {len(events)} events", "Pass 0 or 1 for each event")
+        w = event_weights(len(events), weights, "weights", signed=False)
+        shares = [w[labels == k].sum() / w.sum() for k in (0, 1)]
+        if not min(shares) > 0.0:
+            raise InputError("y", "has a label without weight", "Pass events of both labels")
+        if self.balanced:
+            w = w * np.where(labels == 1.0, 0.5 / shares[1], 0.5 / shares[0])
+        return train(
+            self.network(events.shape[1]), (events, labels, w), BinaryCrossEntropy(), rng=rng, optimiser=self.optimiser,
+            epochs=self.epochs, batch_size=self.batch_size, validation=self.validation, patience=self.patience,
+            min_delta=self.min_delta, l1=self.l1, l2=self.l2,
+        ).model  # fmt: skip
+
     @property
     def numbers(self) -> Floats:
         """What kernels take, in their order."""
@@ -129,9 +168,9 @@ class UserClassifier:
     Parameters
     ----------
     function : callable
-        ``function(x, y, w, x_eval, rng)`` gets features (n, d), labels 0 (side bands) and 1 (window), weights (n,),
-        features (n_eval, d) of the events to evaluate and a numpy generator; returns finite responses (n_eval,), larger
-        for events like label 1. For a fixed classifier n is 0. The arrays are gone after the call.
+        ``function(x, y, w, x_eval, rng)`` gets features (n, d), labels 0 (side bands) and 1 (window), weights (n,)
+        of mean 1, features (n_eval, d) of the events to evaluate and a numpy generator; returns finite responses
+        (n_eval,), larger for events like label 1. For a fixed classifier n is 0. The arrays are gone after the call.
     name : str, optional
         By default that of the function.
     balanced : bool, optional
@@ -167,8 +206,8 @@ class UserClassifier:
     @property
     def numbers(self) -> Floats:
         """What kernels take, in their order; of a network nothing."""
-        numbers = np.zeros(len(ClassifierTraining().numbers))
-        numbers[[5, 6]] = self.balanced, _DECORRELATION[self.decorrelate]
+        numbers = np.zeros(N_NUMBERS)
+        numbers[BALANCED], numbers[DECORRELATED] = self.balanced, _DECORRELATION[self.decorrelate]
         return numbers
 
     def describe(self) -> dict[str, Any]:

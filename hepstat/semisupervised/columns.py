@@ -18,7 +18,6 @@ __all__ = [
     "column",
     "fields_of",
     "n_failed_toys",
-    "n_toys",
     "place_of",
     "refuse_same",
     "scan_recipe",
@@ -29,13 +28,6 @@ Toys: TypeAlias = Any  # a ToyTable, or structured records (n,) with a field "st
 
 
 _SCANNED = "profiled"
-
-
-class Named(Protocol):
-    """What a procedure or a recipe is called."""
-
-    @property
-    def name(self) -> str: ...
 
 
 class SearchLike(Protocol):
@@ -94,11 +86,6 @@ def column(toys: Toys, field: str, *place: int) -> Floats:
     if not sum(len(part) for part in parts):
         raise InputError("table", "has no toy", "Throw some")
     return np.concatenate(parts)
-
-
-def n_toys(toys: Toys) -> int:
-    """Return the number of toys."""
-    return len(toys)
 
 
 def n_failed_toys(toys: Toys) -> int:

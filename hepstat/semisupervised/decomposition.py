@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepstat.errors import InputError
+from hepstat.infer import moments
 from hepstat.record import Record
-from hepstat.semisupervised.columns import SearchLike, Toys, column, n_toys, place_of, step_of
-from hepstat.semisupervised.significance import moments
+from hepstat.semisupervised.columns import SearchLike, Toys, column, place_of, step_of
 from hepstat.types import Bools, Floats
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = ["CAUSES", "FakeSignal", "decompose"]
 
 CAUSES = ("recipe bias", "selection over steps", "mass sculpting", "over-training")
 _ROLES = ("independent", "cross-fitted", "in-sample", "decorrelated")
+_IN_SAMPLE = 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,8 +49,6 @@ class FakeSignal(Record):
         The four causes.
     fixed, fixed_error, largest, largest_error : array of shape (4,)
         What each cause adds to the mean, and its standard error; selection adds 0 at a fixed step.
-    total_fixed, total_fixed_error, total_largest, total_largest_error : float
-        Mean of the in-sample response.
     roles, procedures : tuple of str
         The q = 3 or 4 responses, "independent", "cross-fitted", "in-sample" and "decorrelated", and the procedures
         that play them.
@@ -78,10 +77,6 @@ class FakeSignal(Record):
     fixed_error: Floats
     largest: Floats
     largest_error: Floats
-    total_fixed: float
-    total_fixed_error: float
-    total_largest: float
-    total_largest_error: float
     roles: tuple[str, ...]
     procedures: tuple[str, ...]
     mean_fixed: Floats
@@ -104,9 +99,24 @@ class FakeSignal(Record):
     n_failed: int
 
     @property
-    def excess_width(self) -> tuple[float, float]:
-        """By how much the recipe's Z at the step is too wide, from the independent response, and its error."""
-        return float(self.width_fixed[0]) - 1.0, float(self.width_fixed_error[0])
+    def total_fixed(self) -> float:
+        """Mean Z of the in-sample response at the step."""
+        return float(self.mean_fixed[_IN_SAMPLE])
+
+    @property
+    def total_fixed_error(self) -> float:
+        """Its standard error."""
+        return float(self.mean_fixed_error[_IN_SAMPLE])
+
+    @property
+    def total_largest(self) -> float:
+        """Mean of the largest Z of the in-sample response."""
+        return float(self.mean_largest[_IN_SAMPLE])
+
+    @property
+    def total_largest_error(self) -> float:
+        """Its standard error."""
+        return float(self.mean_largest_error[_IN_SAMPLE])
 
     def table(self) -> Table:
         """Return the causes as a rich table."""
@@ -209,7 +219,6 @@ def decompose(
     causes = [_Mean.of(x) for x in (i, np.zeros_like(i), c - i, a - c)]
     mi, mc, ma = largest[:3]
     causes_of_largest = [_Mean.of(x) for x in (i, mi - i, mc - mi, ma - mc)]
-    total, total_largest = _Mean.of(a), _Mean.of(ma)
     unknown = [_Mean(np.nan, np.nan)] * 2
     remaining = [_Mean.of(each[3] - each[0]) for each in (fixed, largest)] if decorrelated else unknown
     removed = [_Mean.of(each[1] - each[3]) for each in (fixed, largest)] if decorrelated else unknown
@@ -222,10 +231,6 @@ def decompose(
         causes=CAUSES,
         **_arrays("fixed", causes),
         **_arrays("largest", causes_of_largest),
-        total_fixed=total.mean,
-        total_fixed_error=total.error,
-        total_largest=total_largest.mean,
-        total_largest_error=total_largest.error,
         roles=_ROLES[: len(names)],
         procedures=names,
         mean_fixed=at_step[0],
@@ -241,7 +246,7 @@ def decompose(
         **_arrays("correlation", correlation),
         **_arrays("remaining", remaining),
         **_arrays("removed", removed),
-        n_toys=n_toys(table),
+        n_toys=len(table),
         n_failed=int(np.sum(~fine)),
     )
 
@@ -255,10 +260,7 @@ class _Mean(NamedTuple):
     @classmethod
     def of(cls, values: Floats) -> _Mean:
         """Average what is not NaN."""
-        known = values[~np.isnan(values)]
-        if known.size < 2:
-            return cls(np.nan, np.nan)
-        return cls(float(known.mean()), float(known.std(ddof=1) / np.sqrt(known.size)))
+        return cls(*moments(values[~np.isnan(values)])[:2])
 
 
 def _arrays(name: str, means: list[_Mean]) -> dict[str, Floats]:

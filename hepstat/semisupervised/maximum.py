@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from hepstat.errors import InputError
 from hepstat.infer import (
     GrossVitells,
+    Moments,
     ToyPValue,
     binomial_interval,
     gross_vitells,
+    moments,
     p_to_z,
     p_value,
     toy_p_value,
@@ -21,10 +23,9 @@ from hepstat.infer import (
     z_to_p,
 )
 from hepstat.infer.broadcast import numbers
+from hepstat.infer.tail_fit import TailFit, TailKind, fit_tail
 from hepstat.record import Record
-from hepstat.semisupervised.columns import SearchLike, Toys, column, fields_of, n_toys, place_of, scan_recipe, step_of
-from hepstat.semisupervised.significance import moments
-from hepstat.semisupervised.tail import TailFit, TailKind, fit_tail
+from hepstat.semisupervised.columns import SearchLike, Toys, column, fields_of, place_of, scan_recipe, step_of
 from hepstat.types import Floats
 
 __all__ = ["OVER", "MaximumDistribution", "Over", "maxima", "maximum"]
@@ -79,7 +80,7 @@ class MaximumDistribution(Record):
         return np.append(self.values, np.full(self.n_failed, np.inf))
 
     @property
-    def moments(self) -> tuple[float, float, float, float]:
+    def moments(self) -> Moments:
         """Mean of T, its error, standard deviation, its error, of toys that did not fail."""
         return moments(self.values)
 
@@ -192,7 +193,7 @@ class MaximumDistribution(Record):
         return np.minimum(p + others, 1.0), np.asarray(error)
 
     def tail(self, kind: TailKind, *, share: float = 0.02) -> TailFit:
-        """Fit a tail to the toys above a high quantile, see :func:`hepstat.semisupervised.tail.fit_tail`."""
+        """Fit a tail to the toys above a high quantile, see :func:`hepstat.infer.fit_tail`."""
         return fit_tail(self.values, kind, share=share, n_failed=self.n_failed)
 
     def n_beyond(self, z: ArrayLike) -> Floats:
@@ -266,7 +267,7 @@ def maximum(
         n_steps=each[:, used].shape[1],
         values=np.sort(t[fine]),
         local=np.sort(local[~np.isnan(local)]),
-        n_toys=n_toys(table),
+        n_toys=len(table),
         n_failed=int(np.sum(~fine)),
         n_partial=int(np.sum(lost & fine)),
         crossings=_crossings(table, p, used) if by_mass else None,

@@ -12,6 +12,7 @@ import numpy as np
 from hepstat.checks import open_share, whole_number
 from hepstat.errors import InputError
 from hepstat.infer import compare_power, p_to_z, z_to_p
+from hepstat.infer.tail_fit import TailKind
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.semisupervised.calibrated import Judge, Judged, Statistic, influence, median_interval, null_error
@@ -19,14 +20,12 @@ from hepstat.semisupervised.columns import (
     SearchLike,
     Toys,
     fields_of,
-    n_toys,
     place_of,
     refuse_same,
     scan_recipe,
     step_of,
 )
 from hepstat.semisupervised.maximum import OVER, Over
-from hepstat.semisupervised.tail import TailKind
 from hepstat.types import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -250,18 +249,18 @@ def power_table(
         raise InputError("criterion", f"is {criterion!r}", f"Choose from {', '.join(_CRITERIA)}")
     if tail == "pareto":
         raise InputError("tail", "is 'pareto', which may end before the signal", "Choose 'exponential' or 'square'")
-    if min(n_toys(null), n_toys(signal)) < 2:
+    if min(len(null), len(signal)) < 2:
         raise InputError("signal", "or null has fewer than two toys", "Throw more")
     if level is None:
-        level = max(float(z_to_p(3.0)), min(_ENOUGH / n_toys(null), 0.5))
-    if open_share(level, "level") * (n_toys(null) + 1) < 1:
-        raise InputError("level", f"is {level:g}, which {n_toys(null)} toys do not reach", "Throw more, or raise it")
+        level = max(float(z_to_p(3.0)), min(_ENOUGH / len(null), 0.5))
+    if open_share(level, "level") * (len(null) + 1) < 1:
+        raise InputError("level", f"is {level:g}, which {len(null)} toys do not reach", "Throw more, or raise it")
     statistics = _statistics(null, signal, search, procedures, recipes, over, steps)
     allowed = np.array([candidates is None or s.procedure in candidates for s in statistics])
     if not allowed.any():
         raise InputError("candidates", "are none of the procedures", "Name at least one")
     judge = Judge(null, signal, search, tail, tail_share)
-    rows, scores = [], np.empty((len(statistics), n_toys(signal)))
+    rows, scores = [], np.empty((len(statistics), len(signal)))
     for i, statistic in enumerate(statistics):
         one = judge(statistic)
         rows.append(_row(one, level))
@@ -285,9 +284,9 @@ def power_table(
         lead_error=_lead_errors(judge, statistics, best, criterion, scores, samples, level),
         first=np.mean(leaders / leaders.sum(axis=1, keepdims=True), axis=0),
         level=float(level),
-        n_null=n_toys(null),
-        n_signal=n_toys(signal),
-        z_most=float(p_to_z(1.0 / (n_toys(null) + 1.0))),
+        n_null=len(null),
+        n_signal=len(signal),
+        z_most=float(p_to_z(1.0 / (len(null) + 1.0))),
         tail=tail,
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,37 +14,29 @@ from hepstat.errors import InputError
 from hepstat.fit.places import CompiledPlaces, compile_places
 from hepstat.kernels.philox import STATE_SIZE
 from hepstat.kernels.semisupervised.events import Events, Sources
-from hepstat.kernels.semisupervised.experiment import Layout, Outcome, Procedures, Room, Search, Selected
+from hepstat.kernels.semisupervised.experiment import RANDOM, Layout, Outcome, Procedures, Room, Search, Selected
 from hepstat.kernels.semisupervised.recipes import Fits, Found, Recipes
-from hepstat.kernels.semisupervised.training import Bench, Trainings
+from hepstat.kernels.semisupervised.training import BATCH, EPOCHS, Bench, Trainings
 from hepstat.kernels.train import Vectors
-from hepstat.learn import BinaryCrossEntropy, Model, Network
+from hepstat.learn import BinaryCrossEntropy, Network
 from hepstat.learn.buffers import aligned, new_work
 from hepstat.sampling import Sampler
 from hepstat.search.scan import Grid
 from hepstat.semisupervised.classifiers import ClassifierTraining, UserClassifier
-from hepstat.semisupervised.procedures import FixedModel, MixedSamples, Procedure
+from hepstat.semisupervised.procedures import Procedure
 from hepstat.semisupervised.recipes import Recipe
 from hepstat.semisupervised.regions import MassRegions
-from hepstat.shapes import Spectrum
 from hepstat.types import Floats
 
-__all__ = ["Options", "Prepared", "new_outcome", "new_room", "prepare", "sources_of"]
+if TYPE_CHECKING:
+    from hepstat.semisupervised.search import SemiSupervisedSearch
 
+__all__ = ["PREPARING", "Prepared", "network_type", "new_outcome", "new_room", "prepare", "sources_of"]
 
-@dataclass(frozen=True, eq=False)
-class Options:
-    """Options of a search, checked."""
+PREPARING = Lock()
+"""Held while something is prepared that threads share: an address is good only as long as what it is of."""
 
-    regions: MassRegions
-    spectrum: Spectrum
-    procedures: tuple[Procedure, ...]
-    recipes: tuple[Recipe, ...]
-    mass: int
-    features: tuple[int, ...]
-    rejections: Floats
-    positions: Floats | None
-    among_side_bands: bool
+Precision: TypeAlias = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +56,7 @@ class Prepared:
     compiled: CompiledPlaces
 
 
-def prepare(options: Options) -> Prepared:
+def prepare(search: SemiSupervisedSearch) -> Prepared:
     """Return a search in arrays.
 
     Raises
@@ -71,49 +64,57 @@ def prepare(options: Options) -> Prepared:
     InputError
         If the spectrum does not fit the regions, a model the features, or a recipe the bins.
     """
-    networks = [_network(procedure, len(options.features)) for procedure in options.procedures]
-    compiled = _compiled(options)
+    dtype: Precision = next(filter(None, map(network_type, search.procedures)), "float32")
+    networks = [_network(procedure, len(search.features), dtype) for procedure in search.procedures]
+    compiled = _compiled(search)
     layout = Layout(
-        options.mass,
-        np.array(options.features, dtype=np.int64),
-        np.array([*options.regions.window, *options.regions.range]),
-        options.regions.centre,
-        options.regions.edges,
-        options.rejections,
-        options.among_side_bands,
+        search.mass,
+        np.array(search.features, dtype=np.int64),
+        np.array([*search.regions.window, *search.regions.range]),
+        search.regions.centre,
+        search.regions.edges,
+        search.rejections,
+        search.among_side_bands,
     )
-    search = Search(
+    arrays = Search(
         layout,
-        _procedures(options.procedures, networks),
-        _trainings(options.procedures, networks),
-        _recipes(options.recipes, options.regions),
-        _fits(compiled, options),
+        _procedures(search.procedures, networks),
+        _trainings(search.procedures, networks),
+        _recipes(search.recipes, search.regions),
+        _fits(compiled, search),
     )
-    return Prepared(search, networks, compiled)
+    return Prepared(arrays, networks, compiled)
 
 
-def _network(procedure: Procedure, n_features: int) -> Network:
-    if isinstance(procedure, FixedModel) and procedure.model is not None:
-        network = procedure.model.network
+def network_type(procedure: Procedure) -> Precision | None:
+    """Return the precision of the network of a procedure, None if it has no network."""
+    if procedure.fixed is not None:
+        return procedure.fixed.network.dtype
+    if isinstance(procedure.training, ClassifierTraining) and procedure.kind != RANDOM:
+        return procedure.training.dtype
+    return None
+
+
+def _network(procedure: Procedure, n_features: int, dtype: Precision) -> Network:
+    if procedure.fixed is not None:
+        network = procedure.fixed.network
         if network.n_features != n_features:
             problem = f"has {network.n_features} features, the search {n_features}"
             raise InputError("model", problem, "Train it on the features of the search")
         return network
-    if isinstance(procedure.training, ClassifierTraining):
+    if isinstance(procedure.training, ClassifierTraining) and procedure.kind != RANDOM:
         return procedure.training.network(n_features)
-    return Network(n_features, ())
+    return Network(n_features, (), dtype=dtype)
 
 
 def _procedures(procedures: Sequence[Procedure], networks: Sequence[Network]) -> Procedures:
     samplers: list[Sampler] = []
     sources, sizes, thetas, moments = [], [], [], []
     for procedure, network in zip(procedures, networks, strict=True):
-        mixed = isinstance(procedure, MixedSamples)
         sources.append(len(samplers))
-        sizes.append(procedure.n if mixed else (0, 0))  # type: ignore[attr-defined]
-        samplers += procedure.samplers if mixed else ()  # type: ignore[attr-defined]
-        model: Model | None = getattr(procedure, "model", None)
-        d = network.n_features
+        sizes.append(procedure.sizes)
+        samplers += procedure.samplers
+        model, d = procedure.fixed, network.n_features
         thetas.append(np.empty(0) if model is None else model.theta)
         zeros = np.zeros(d)
         moments.append((zeros, zeros, zeros) if model is None else (model.mean, model.scale, zeros))
@@ -139,7 +140,7 @@ def sources_of(samplers: Sequence[Sampler], means: Floats) -> Sources:
     return Sources(
         np.array([address for address, _ in draws], dtype=np.int64),
         np.cumsum([0, *lengths]).astype(np.int64),
-        np.array(constants),
+        constants,
         np.asarray(means, dtype=np.float64),
     )
 
@@ -175,17 +176,21 @@ def _recipes(recipes: Sequence[Recipe], regions: MassRegions) -> Recipes:
     return Recipes(codes, np.ascontiguousarray(first), np.ascontiguousarray(last))
 
 
-def _compiled(options: Options) -> CompiledPlaces:
-    spectrum, regions = options.spectrum, options.regions
+def _compiled(search: SemiSupervisedSearch) -> CompiledPlaces:
+    spectrum, regions = search.spectrum, search.regions
     if spectrum.range != regions.range:
         raise InputError("spectrum", f"covers {spectrum.range}, the regions {regions.range}", "Use the same range")
     if spectrum.constraints:
         raise InputError("spectrum", "has auxiliary measurements", "Leave them out: toys do not throw them here")
     grid = Grid(spectrum, [spectrum.values.get("signal_mean", regions.centre)], None, "signal", None)
+    held = [name for name in spectrum.yields if name != "n_signal" and spectrum.parameters[name].fixed]
+    if held:
+        problem = f"fixes {', '.join(held)}, which cannot hold for every rejection"
+        raise InputError("spectrum", problem, "Let the yields of the background float")
     floating = [name for name in spectrum.names_of("signal") if not spectrum.parameters[name].fixed]
     if floating:
         raise InputError("spectrum", f"lets {', '.join(floating)} float", "Fix the shape of the signal")
-    own = [] if options.positions is None else list(options.positions)
+    own = [] if search.positions is None else list(search.positions)
     places = {f"{grid.signal}_mean": np.array([spectrum.values["signal_mean"], *own])}
     if own:
         Grid(spectrum, own, None, "signal", None)  # refuses positions outside of the range
@@ -197,28 +202,28 @@ def _compiled(options: Options) -> CompiledPlaces:
     return compiled
 
 
-def _fits(compiled: CompiledPlaces, options: Options) -> Fits:
+def _fits(compiled: CompiledPlaces, search: SemiSupervisedSearch) -> Fits:
     full, null = compiled.full, compiled.null
     spectrum = full.spectrum
     start = full.coordinates(full.starting_point({"n_signal": 0.0}))[0]
     yields = [spectrum.names.index(name) for name in spectrum.yields if name != "n_signal"]
-    outside = ~options.regions.in_window
+    outside = ~search.regions.in_window
     return Fits(
-        full.model,
-        full.model._replace(table=compiled.light.table),
-        null.problem,
-        null.problem._replace(free=np.array([compiled.n_signal])),
-        full.problem,
-        compiled.n_signal,
-        start,
-        np.array(yields, dtype=np.int64),
-        float(start[yields].sum()),
-        np.array([outside, np.ones_like(outside)], dtype=np.float64),
-        full.centres,
-        np.ascontiguousarray(compiled.templates[0]),
-        np.ascontiguousarray(compiled.templates[1:]),
-        np.ascontiguousarray(compiled.values[1:]),
-        np.array([spectrum.names.index("signal_mean")], dtype=np.int64),
+        model=full.model,
+        light=full.model._replace(table=compiled.light.table),
+        null=null.problem,
+        signal=null.problem._replace(free=np.array([compiled.n_signal])),
+        full=full.problem,
+        n_signal=compiled.n_signal,
+        start=start,
+        yields=np.array(yields, dtype=np.int64),
+        total=float(start[yields].sum()),
+        scales=np.array([outside, np.ones_like(outside)], dtype=np.float64),
+        centres=full.centres,
+        template=np.ascontiguousarray(compiled.templates[0]),
+        templates=np.ascontiguousarray(compiled.templates[1:]),
+        places=np.ascontiguousarray(compiled.values[1:]),
+        at=np.array([spectrum.names.index("signal_mean")], dtype=np.int64),
     )
 
 
@@ -244,7 +249,7 @@ def _new_events(room: int, columns: int) -> Events:
 def _new_bench(networks: Sequence[Network], numbers: Floats, room: int, d: int) -> Bench:
     dtype = networks[0].dtype
     weights = max(network.n_weights for network in networks)
-    epochs, batch = np.maximum(numbers[:, 0], 1), np.maximum(numbers[:, 1], 1)
+    epochs, batch = np.maximum(numbers[:, EPOCHS], 1), np.maximum(numbers[:, BATCH], 1)
     n_batches = room // batch + 2
     steps = int((epochs * n_batches).max())
     widest = max(networks, key=lambda network: sum(network.widths))
@@ -254,21 +259,40 @@ def _new_bench(networks: Sequence[Network], numbers: Floats, room: int, d: int) 
     vectors = Vectors(theta, first, second, gradient, best, is_weight, bound)
     work = new_work(shape, room, min(room, 1 << 14))
     return Bench(
-        np.empty((room, d)), np.empty((room, d)), np.empty((room, d), dtype), np.empty(room), np.empty(room),
-        np.empty((3, d)), np.empty(room, np.int64), np.empty(room), np.empty(room, np.int64),
-        np.empty(int(n_batches.max()) + 1, np.int64), np.empty(steps), np.empty(steps), np.empty(int(epochs.max())),
-        vectors, work._replace(part=aligned(weights, dtype)), np.empty((room, 1)),
-        np.empty(2, np.int64), np.zeros((2, 2), np.uint64), np.empty(4, np.int64), np.empty(8), np.empty(3, np.int64),
-    )  # fmt: skip
+        raw=np.empty((room, d)),
+        other=np.empty((room, d)),
+        inputs=np.empty((room, d), dtype),
+        targets=np.empty(room),
+        weights=np.empty(room),
+        moments=np.empty((3, d)),
+        order=np.empty(room, np.int64),
+        factors=np.empty(room),
+        shuffled=np.empty(room, np.int64),
+        batches=np.empty(int(n_batches.max()) + 1, np.int64),
+        rates=np.empty(steps),
+        step_loss=np.empty(steps),
+        epoch_loss=np.empty(int(epochs.max())),
+        vectors=vectors,
+        work=work._replace(part=aligned(weights, dtype)),
+        scores=np.empty((room, 1)),
+        starts=np.empty(2, np.int64),
+        keys=np.zeros((2, 2), np.uint64),
+        choices=np.empty(4, np.int64),
+        limits=np.empty(8),
+        counts=np.empty(3, np.int64),
+    )
 
 
-def new_outcome(options: Options, n: int) -> Outcome:
+def new_outcome(search: SemiSupervisedSearch, n: int) -> Outcome:
     """Return room for the results of n experiments."""
-    p, r, s = len(options.procedures), len(options.recipes), len(options.rejections)
-    k = 0 if options.positions is None else len(options.positions)
-    bins = len(options.regions.edges) - 1
+    p, r, s = len(search.procedures), len(search.recipes), len(search.rejections)
+    k = 0 if search.positions is None else len(search.positions)
+    bins = len(search.regions.edges) - 1
     selected = Selected(
-        np.zeros((n, p * s, bins)), np.zeros((n, p * s), np.int64), *(np.full((n, p), np.nan) for _ in range(3))
+        np.zeros((n, p * s, bins)),
+        np.zeros((n, p * s), np.int64),
+        np.zeros((n, p), np.int64),
+        *(np.full((n, p), np.nan) for _ in range(3)),
     )
     found = Found(*(np.full((n, p * s, r), np.nan) for _ in range(3)))
     status, n_events, n_window = (np.zeros(n, np.int64) for _ in range(3))

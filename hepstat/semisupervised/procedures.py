@@ -58,9 +58,19 @@ class Procedure:
         return 0.0, 0.0
 
     @property
-    def trains_on_data(self) -> bool:
-        """Whether the events that are searched are trained on."""
-        return self.kind in (FOLDED, HELD_OUT)
+    def sizes(self) -> tuple[int, int]:
+        """Events of two samples that are thrown for training."""
+        return 0, 0
+
+    @property
+    def samplers(self) -> tuple[Sampler, ...]:
+        """What these are thrown from, signal and background."""
+        return ()
+
+    @property
+    def fixed(self) -> Model | None:
+        """A network that is trained already."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes numbers, in JSON types."""
@@ -108,33 +118,28 @@ class CrossFit(Procedure):
     ----------
     training : ClassifierTraining or UserClassifier, optional
     name : str, optional
-    parts : int, optional
+    folds : int, optional
         Number k of random parts, at least 2.
 
     Raises
     ------
     InputError
-        For fewer parts.
+        For fewer.
     """
 
-    parts: int = 2
+    folds: int = 2
     kind: ClassVar[int] = FOLDED
 
     def __post_init__(self) -> None:
-        whole_number(self.parts, "parts", at_least=2)
+        whole_number(self.folds, "folds", at_least=2)
         super().__post_init__()
 
     def _own_name(self) -> str:
-        return f"{self.parts}-fold"
-
-    @property
-    def folds(self) -> int:
-        """Parts of the events that are evaluated by classifiers of their own."""
-        return self.parts
+        return f"{self.folds}-fold"
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes numbers, in JSON types."""
-        return {**super().describe(), "parts": self.parts}
+        return {**super().describe(), "parts": self.folds}
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +212,7 @@ class MixedSamples(Procedure):
     def __post_init__(self) -> None:
         for name in ("signal", "background"):
             if not callable(getattr(getattr(self, name), "sample", None)):
-                raise InputError(name, f"is {getattr(self, name)!r}", "Pass a sampler such as Bootstrap(events)")
+                raise InputError(name, f"is {getattr(self, name)!r}", "Pass a sampler such as BootstrapSampler(events)")
         sizes = tuple(whole_number(size, "n", at_least=1) for size in self.n)
         first, second = (finite_number(fraction, "fractions") for fraction in self.fractions)
         if not 0.0 <= second < first <= 1.0:
@@ -221,9 +226,14 @@ class MixedSamples(Procedure):
         return "supervised" if (first, second) == (1.0, 0.0) else f"mixed {first:g}/{second:g}"
 
     @property
-    def samplers(self) -> tuple[Any, Any]:
+    def sizes(self) -> tuple[int, int]:
+        """Events of both samples."""
+        return self.n
+
+    @property
+    def samplers(self) -> tuple[Sampler, ...]:
         """Signal and background."""
-        return self.signal, self.background
+        return tuple(sampler for sampler in (self.signal, self.background) if sampler is not None)
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -283,6 +293,11 @@ class FixedModel(Procedure):
             problem = f"has {network.n_outputs} outputs and {network.n_parameters} parameters of a hypothesis"
             raise InputError("model", problem, "Pass a model with one output and none of these")
 
+    @property
+    def fixed(self) -> Model | None:
+        """The model."""
+        return self.model
+
     def _own_name(self) -> str:
         return "fixed model"
 
@@ -301,6 +316,8 @@ class RandomResponse(Procedure):
 
     Parameters
     ----------
+    training : ClassifierTraining, optional
+        Of which only ``decorrelate="response"`` is used.
     name : str, optional
     """
 
@@ -311,4 +328,5 @@ class RandomResponse(Procedure):
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes numbers, in JSON types."""
-        return {"kind": type(self).__name__}
+        after = {} if self.training.decorrelate != "response" else {"decorrelate": "response"}
+        return {"kind": type(self).__name__, **after}

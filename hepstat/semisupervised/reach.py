@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, open_share
 from hepstat.errors import InputError
-from hepstat.infer import PValueCalibration, p_to_z, p_value_calibration, z_to_p
-from hepstat.infer.intervals import tail_of
+from hepstat.infer import PValueCalibration, p_to_z, p_value_calibration, quantile_interval, z_to_p
 from hepstat.record import Record
 from hepstat.semisupervised.maximum import MaximumDistribution
 from hepstat.types import Bools, Floats
@@ -19,7 +18,7 @@ from hepstat.types import Bools, Floats
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["CalibrationReport", "Reach", "calibration_report", "quantile_interval", "reach"]
+__all__ = ["CalibrationReport", "Reach", "calibration_report", "reach"]
 
 _Z = (1.0, 2.0, 3.0, 4.0, 5.0)
 _THRESHOLDS = (0.1, 0.05, 0.01, 0.00135)
@@ -178,8 +177,9 @@ def reach(distribution: MaximumDistribution, z: ArrayLike = _Z, *, target: float
     z_global, z_lower, z_upper = distribution.z_global(wanted)
     tails = np.asarray(z_to_p(wanted))
     every = distribution.every
-    quantiles = np.array([quantile_interval(every, 1.0 - tail) for tail in tails])
-    quantiles[tails * (n + 1) < 1.0] = np.nan, np.nan, np.inf
+    quantiles = np.tile([np.nan, np.nan, np.inf], (tails.size, 1))
+    for i in np.flatnonzero(tails * (n + 1) >= 1.0):
+        quantiles[i] = quantile_interval(every, 1.0 - tails[i])
     error = np.sqrt((1.0 - tails) / (n * tails))
     return Reach(
         z=wanted,
@@ -253,19 +253,3 @@ def calibration_report(
         n_first=n,
         n_second=second.n_toys,
     )
-
-
-def quantile_interval(values: Floats, share: float, level: float = 0.6827) -> tuple[float, float, float]:
-    """Return the quantile of values (n,) below which a share of them lies, and an interval from order statistics.
-
-    The number of values below the true quantile is binomial, whatever the distribution; an end that no value gives is
-    infinite. The interval covers at least as often as it says.
-    """
-    from scipy.stats import binom
-
-    rising, tail, n = np.sort(values), tail_of(level), values.size
-    low = int(binom.ppf(tail, n, share))  # P(fewer than low below) <= tail
-    high = int(binom.ppf(1.0 - tail, n, share)) + 1
-    middle = min(int(np.ceil(share * (n + 1))), n)
-    ends = [rising[rank - 1] if 1 <= rank <= n else np.copysign(np.inf, rank - 1) for rank in (low, high)]
-    return float(rising[max(middle, 1) - 1]), float(ends[0]), float(ends[1])

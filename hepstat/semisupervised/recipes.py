@@ -42,7 +42,8 @@ class Recipe:
 
     with the sign of :math:`N_s` (Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727, eq. 97). That is the significance
     of a counting experiment with a known background, and its distribution without signal depends on `window`: its width
-    is .34 to 1.48 for the fits here, not 1. The profiled one is the signed root of q0 (eq. 12).
+    is .34 to 1.48 for the fits here, not 1. The profiled one is the signed root of q0 (eq. 12). Fewer events than the
+    background has parameters are not fitted.
     """
 
     background: Literal["side bands", "full range", "profiled"] = "profiled"

@@ -60,7 +60,8 @@ class MassRegions:
         object.__setattr__(self, "side_bands", (low, high))
         object.__setattr__(self, "bins", tuple(edges.tolist()))
         for end in window:
-            self.edge_number(end, "bins")
+            edges[self.edge_number(end, "bins")] = end
+        object.__setattr__(self, "bins", tuple(edges.tolist()))
 
     @property
     def edges(self) -> Floats:

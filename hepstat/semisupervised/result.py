@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["REASONS", "SemiSupervisedResult"]
 
 REASONS: Mapping[int, str] = {
-    experiment.TOO_FEW_EVENTS: "too few events to train on: a region is empty",
+    experiment.TOO_FEW_EVENTS: "too few events: a region, or what is trained on or validated with of it, is empty",
     experiment.TRAINING_FAILED: "a training diverged",
     experiment.BAD_RESPONSE: "a classifier gave responses that are not finite",
     experiment.TOO_MANY_EVENTS: "more events than there is room for, ten standard deviations above what is expected",
@@ -55,8 +55,8 @@ class SemiSupervisedResult(Record):
     mass : (n,) ndarray
         Their masses.
     response, share : (p, n) ndarray
-        Response to each, and the share of events that it exceeds, by which events are rejected; NaN for events that
-        were only trained on.
+        Response to each, after its decorrelation if there is one, and the share of events that it exceeds, by which
+        events are rejected; NaN for events that were only trained on.
     area : (p,) ndarray
         Area under the ROC curve of window against side bands, of events that were evaluated. Above 1/2 there is
         something in the window, or the classifier knows the events, or the mass.
@@ -106,23 +106,24 @@ class SemiSupervisedResult(Record):
             return np.ascontiguousarray(rows.reshape(p, s, -1).transpose(0, 2, 1))
 
         return cls(
-            tuple(procedure.name for procedure in search.procedures),
-            tuple(recipe.name for recipe in search.recipes),
-            search.rejections.copy(),
-            by_recipe(found.z),
-            by_recipe(found.n_signal),
-            by_recipe(found.n_background),
-            selected.kept.reshape(p, s),
-            selected.spectra.reshape(p, s, -1),
-            search.regions.edges,
-            inside,
-            mass,
-            *responses,
-            selected.area,
-            selected.correlation,
-            selected.epochs,
-            np.empty(0) if search.positions is None else search.positions.copy(),
-            scan.reshape(p, s, -1),
+            procedures=tuple(procedure.name for procedure in search.procedures),
+            recipes=tuple(recipe.name for recipe in search.recipes),
+            rejections=search.rejections.copy(),
+            z=by_recipe(found.z),
+            n_signal=by_recipe(found.n_signal),
+            n_background=by_recipe(found.n_background),
+            kept=selected.kept.reshape(p, s),
+            spectra=selected.spectra.reshape(p, s, -1),
+            edges=search.regions.edges,
+            inside=inside,
+            mass=mass,
+            response=responses[0],
+            share=responses[1],
+            area=selected.area,
+            correlation=selected.correlation,
+            epochs=selected.epochs,
+            positions=np.empty(0) if search.positions is None else search.positions.copy(),
+            scan=scan.reshape(p, s, -1),
         )
 
     def largest(self, procedure: int = 0, recipe: int = 0) -> tuple[float, int]:

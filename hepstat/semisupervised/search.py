@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +13,11 @@ from hepstat.checks import features as checked_events
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.kernels.semisupervised.events import keep_inside
-from hepstat.kernels.semisupervised.experiment import FINE, FIT_FAILED, analyse
+from hepstat.kernels.semisupervised.experiment import FINE, analyse
 from hepstat.kernels.semisupervised.recipes import Found
 from hepstat.record import plain
 from hepstat.seeds import Rng, stream_key, toy_generator
-from hepstat.semisupervised.prepared import Options, Prepared, new_outcome, new_room, prepare
+from hepstat.semisupervised.prepared import PREPARING, Prepared, network_type, new_outcome, new_room, prepare
 from hepstat.semisupervised.procedures import CrossFit, Procedure
 from hepstat.semisupervised.recipes import Recipe
 from hepstat.semisupervised.regions import MassRegions
@@ -33,6 +32,7 @@ LEAST_EVENTS = 20
 
 DEFAULT_REJECTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
+_STREAM = 1 << 62  # of a key for a run of its own; toys are those from 0 on
 _ALIKE = 0.95  # correlation with the mass from which a feature counts as the mass
 
 
@@ -119,61 +119,26 @@ class SemiSupervisedSearch:
         _check_named(chosen, Procedure, "procedures")
         _check_named(ways, Recipe, "recipes")
         _check_precision(chosen)
+        _check_samplers(chosen, self.n_columns)
         places = None if positions is None else finite_array(positions, "positions")
         if places is not None and (np.diff(places) <= 0).any():
             raise InputError("positions", "do not rise", "Sort them, each once")
         steps = _rejections(rejections)
-        self._options = Options(
-            regions, spectrum, chosen, ways, mass, columns, steps, places, quantiles_of == "side bands"
-        )
-        self._prepared  # noqa: B018  # so that what does not fit is refused here
+        self.regions, self.spectrum, self.procedures, self.recipes = regions, spectrum, chosen, ways
+        self.mass, self.features, self.rejections, self.positions = mass, columns, steps, places
+        self.among_side_bands = quantiles_of == "side bands"
+        self._prepared: Prepared | None = prepare(self)
 
     @property
-    def regions(self) -> MassRegions:
-        """Window and side bands."""
-        return self._options.regions
-
-    @property
-    def spectrum(self) -> Spectrum:
-        """Signal and background."""
-        return self._options.spectrum
-
-    @property
-    def procedures(self) -> tuple[Procedure, ...]:
-        """Who is trained on what."""
-        return self._options.procedures
-
-    @property
-    def recipes(self) -> tuple[Recipe, ...]:
-        """From spectra to local significances."""
-        return self._options.recipes
-
-    @property
-    def mass(self) -> int:
-        """Column of the mass."""
-        return self._options.mass
-
-    @property
-    def features(self) -> tuple[int, ...]:
-        """Columns that are trained on."""
-        return self._options.features
-
-    @property
-    def rejections(self) -> Floats:
-        """Shares that are rejected (steps,)."""
-        return self._options.rejections
-
-    @property
-    def positions(self) -> Floats | None:
-        """Masses of the scan (places,)."""
-        return self._options.positions
-
-    @cached_property
-    def _prepared(self) -> Prepared:
-        return prepare(self._options)
+    def prepared(self) -> Prepared:
+        """The arrays that kernels take."""
+        with PREPARING:
+            if self._prepared is None:
+                self._prepared = prepare(self)
+            return self._prepared
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_prepared"}
+        return {**vars(self), "_prepared": None}
 
     def __repr__(self) -> str:
         """Show procedures and recipes."""
@@ -182,25 +147,30 @@ class SemiSupervisedSearch:
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes numbers, in JSON types."""
-        options = self._options
         return {
-            "regions": options.regions.describe(),
-            "spectrum": options.spectrum.describe(),
-            "procedures": [procedure.describe() for procedure in options.procedures],
-            "recipes": [recipe.describe() for recipe in options.recipes],
+            "regions": self.regions.describe(),
+            "spectrum": self.spectrum.describe(),
+            "procedures": [procedure.describe() for procedure in self.procedures],
+            "recipes": [recipe.describe() for recipe in self.recipes],
             "columns": self.n_columns,
-            "mass": options.mass,
-            "features": list(options.features),
-            "rejections": plain(options.rejections),
-            "positions": plain(options.positions),
-            "quantiles_of": "side bands" if options.among_side_bands else "all",
+            "mass": self.mass,
+            "features": list(self.features),
+            "rejections": plain(self.rejections),
+            "positions": plain(self.positions),
+            "quantiles_of": "side bands" if self.among_side_bands else "all",
         }
 
     def raise_errors(self) -> None:
         """Raise what a function of the user raised in compiled code in this thread, if anything."""
+        first: BaseException | None = None
         for procedure in self.procedures:
-            procedure.raise_error()
-        self._prepared.compiled.full.raise_callback_errors()
+            try:
+                procedure.raise_error()
+            except BaseException as error:  # others have to be asked as well, or theirs would be raised some day
+                first = first or error
+        if first is not None:
+            raise first
+        self.prepared.compiled.full.raise_callback_errors()
 
     def run(self, events: ArrayLike, *, rng: Rng) -> SemiSupervisedResult:
         """Search events.
@@ -228,46 +198,48 @@ class SemiSupervisedSearch:
             If a feature is correlated with the mass by more than .95.
         """
         table = self.check_events(events)
-        options, key = self._options, stream_key(rng)
-        inside = np.flatnonzero(options.regions.labels(table[:, options.mass]) >= 0)
-        order = toy_generator(key, 0).permutation(len(inside))
-        room = new_room(self._prepared, self.n_columns, len(inside))
+        key = stream_key(rng)
+        inside = np.flatnonzero(self.regions.labels(table[:, self.mass]) >= 0)
+        order = toy_generator(key, _STREAM).permutation(len(inside))
+        room = new_room(self.prepared, self.n_columns, len(inside))
         room.events.table[: len(inside)] = table[inside[order]]
-        search, layout = self._prepared.search, self._prepared.search.layout
+        search, layout = self.prepared.search, self.prepared.search.layout
         n = keep_inside(room.events, len(inside), layout.column, layout.limits, layout.edges)
-        out = new_outcome(options, 1)
+        out = new_outcome(self, 1)
         selected = type(out.selected)(*(part[0] for part in out.selected))
         found = Found(*(part[0] for part in out.found))
-        status = int(analyse(search, *key, 0, n, room, selected, found, out.scan[0]))
+        analyse(search, *key, _STREAM, n, room, selected, found, out.scan[0])
         self.raise_errors()
-        if status not in (FINE, FIT_FAILED):
-            raise InputError("events", f"cannot be searched: {REASONS[status]}", "Look at features and training")
+        for procedure, failure in zip(self.procedures, selected.failures, strict=True):
+            if failure != FINE:
+                problem = f"cannot be searched by {procedure.name}: {REASONS[int(failure)]}"
+                raise InputError("events", problem, "Look at features and training")
         back = np.empty_like(order)
         back[order] = np.arange(n)
         responses = room.response[:, :n][:, back], room.share[:, :n][:, back]
-        return SemiSupervisedResult.of(
-            self, inside, table[inside, options.mass], responses, selected, found, out.scan[0]
-        )
+        return SemiSupervisedResult.of(self, inside, table[inside, self.mass], responses, selected, found, out.scan[0])
 
     def check_events(self, events: ArrayLike, name: str = "events") -> Floats:
         """Return events (n, n_columns) after the checks of :meth:`run`."""
         table = checked_events(events, name)
-        options = self._options
         if table.shape[1] != self.n_columns:
             raise InputError(name, f"have {table.shape[1]} columns", f"Pass {self.n_columns}")
-        labels = options.regions.labels(table[:, options.mass])
+        labels = self.regions.labels(table[:, self.mass])
         for label, region in ((1, "window"), (0, "side bands")):
             n = int((labels == label).sum())
             if n < LEAST_EVENTS:
                 problem = f"have {n} events in the {region}, too few to train on"
                 raise InputError(name, problem, f"Pass {LEAST_EVENTS} or more, or choose other regions")
         inside = table[labels >= 0]
-        mass = inside[:, options.mass]
-        for k in options.features:
+        mass = inside[:, self.mass]
+        for band, side in (("lower", mass < self.regions.window[0]), ("upper", mass > self.regions.window[1])):
+            if not side.any():
+                raise InputError(name, f"have none in the {band} side band", "Pass some, or choose other regions")
+        for k in self.features:
             if np.ptp(inside[:, k]) == 0.0:
                 raise InputError(name, f"have {inside[0, k]:g} in column {k} throughout", "Leave that feature out")
             alike = abs(np.corrcoef(inside[:, k], mass)[0, 1])
-            if alike > _ALIKE and k != options.mass:
+            if alike > _ALIKE and k != self.mass:
                 text = f"Column {k} is correlated with the mass by {alike:.3f}: it tells the regions apart"
                 warnings.warn(text, MassFeatureWarning, stacklevel=3)
         return table
@@ -291,10 +263,16 @@ def _check_named(things: tuple[Any, ...], kind: type, name: str) -> None:
 
 
 def _check_precision(procedures: tuple[Procedure, ...]) -> None:
-    kinds = {getattr(procedure.training, "dtype", "float32") for procedure in procedures}
-    kinds |= {p.model.network.dtype for p in procedures if getattr(p, "model", None) is not None}  # type: ignore[attr-defined]
-    if len(kinds) > 1:
+    if len({network_type(procedure) for procedure in procedures} - {None}) > 1:
         raise InputError("procedures", "have networks of both precisions", "Use the same for all")
+
+
+def _check_samplers(procedures: tuple[Procedure, ...], n_columns: int) -> None:
+    for procedure in procedures:
+        for sampler in procedure.samplers:
+            if sampler.columns != n_columns:
+                problem = f"throw events of {sampler.columns} columns for {procedure.name}"
+                raise InputError("procedures", problem, f"Pass samplers of {n_columns}")
 
 
 def _rejections(value: ArrayLike) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,20 +10,18 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import finite_array, finite_number
 from hepstat.errors import InputError
-from hepstat.infer import binomial_interval, p_value_calibration, z_to_p
+from hepstat.infer import Moments, binomial_interval, moments, normality_p, p_value_calibration, z_to_p
 from hepstat.record import Record
-from hepstat.seeds import stream_key, toy_generator
-from hepstat.semisupervised.columns import SearchLike, Toys, column, n_failed_toys, n_toys
+from hepstat.semisupervised.columns import SearchLike, Toys, column, n_failed_toys
 from hepstat.types import Floats, Ints
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["LocalSignificance", "TrueLevel", "local_significance", "moments"]
+__all__ = ["LocalSignificance", "TrueLevel", "local_significance"]
 
 _EDGES = np.linspace(-10.0, 10.0, 81)
 _LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0)
-_SAMPLES, _SAMPLE = 1999, 500  # of normal numbers, for the distance from a fitted normal distribution
 _REFUSED = 0.01  # p-value of a distribution that toys contradict
 
 
@@ -219,7 +216,7 @@ def local_significance(
     """
     cuts, bins = finite_array(levels, "levels"), finite_array(edges, "edges")
     shape = len(search.procedures), len(search.recipes), len(search.rejections)
-    found: dict[str, Floats] = {name: np.full(shape, np.nan) for name in (*_MOMENTS, "ks_p", "ks_p_normal")}
+    found: dict[str, Floats] = {name: np.full(shape, np.nan) for name in (*Moments._fields, "ks_p", "ks_p_normal")}
     n, beyond = np.zeros(shape, dtype=np.int64), np.zeros((*shape, cuts.size), dtype=np.int64)
     sigma, counts = np.full((*shape, cuts.size), np.nan), np.zeros((*shape, bins.size - 1), dtype=np.int64)
     for i in range(shape[0]):
@@ -238,17 +235,17 @@ def local_significance(
             calibrated = p_value_calibration(z_to_p(values), thresholds=z_to_p(cuts))
             beyond[at], sigma[at] = calibrated.n_rejected.astype(np.int64), calibrated.n_sigma
             found["ks_p"][at] = calibrated.ks_p
-            found["ks_p_normal"][at] = _normality(values)
-            for name, value in zip(_MOMENTS, moments(values), strict=True):
+            found["ks_p_normal"][at] = normality_p(values)
+            for name, value in moments(values)._asdict().items():
                 found[name][at] = value
     return LocalSignificance(
         procedures=tuple(str(each.name) for each in search.procedures),
         recipes=tuple(str(each.name) for each in search.recipes),
         rejections=finite_array(search.rejections, "search.rejections"),
-        n_toys=n_toys(table),
+        n_toys=len(table),
         n_failed_toys=n_failed_toys(table),
         n=n,
-        n_failed=n_toys(table) - n,
+        n_failed=len(table) - n,
         levels=cuts,
         beyond=beyond,
         beyond_sigma=sigma,
@@ -256,50 +253,3 @@ def local_significance(
         counts=counts,
         **found,
     )
-
-
-_MOMENTS = ("mean", "mean_error", "width", "width_error")
-
-
-def moments(values: Floats) -> tuple[float, float, float, float]:
-    """Return mean, its error, standard deviation, its error of two or more values (n,).
-
-    The variance of a sample variance is ``(m4 - s^4 (n - 3) / (n - 1)) / n`` with the fourth central moment m4.
-    """
-    n = values.size
-    mean, width = float(values.mean()), float(values.std(ddof=1))
-    fourth = float(np.mean((values - mean) ** 4))
-    spread = max(fourth - width**4 * (n - 3.0) / (n - 1.0), 0.0) / n
-    return mean, width / np.sqrt(n), width, float(np.sqrt(spread) / (2.0 * width)) if width > 0 else 0.0
-
-
-def _normality(values: Floats) -> float:
-    """Return the p-value of a normal distribution with the mean and width of the values (n,).
-
-    Distances of samples of another size are alike after the factor of Stephens (J. Am. Stat. Assoc. 69 (1974) 730).
-    """
-    distance = float(_distance(values[np.newaxis])[0]) * _stephens(values.size)
-    null = _null_distances()
-    return float((null.size - np.searchsorted(null, distance) + 1.0) / (null.size + 1.0))
-
-
-@cache
-def _null_distances() -> Floats:
-    """Return rising distances of samples of normal numbers from the normal distributions fitted to them."""
-    samples = toy_generator(stream_key(0), 0).standard_normal((_SAMPLES, _SAMPLE))
-    return np.sort(_distance(samples) * _stephens(_SAMPLE))
-
-
-def _distance(values: Floats) -> Floats:
-    """Return the Kolmogorov-Smirnov distance (m,) of every row (m, n) from the normal distribution fitted to it."""
-    from scipy.special import ndtr
-
-    n = values.shape[1]
-    rising = np.sort(values, axis=1)
-    spread = rising.std(axis=1, ddof=1, keepdims=True)
-    cdf, below = ndtr((rising - rising.mean(axis=1, keepdims=True)) / spread), np.arange(n) / n
-    return np.asarray(np.maximum(cdf - below, below + 1.0 / n - cdf).max(axis=1))
-
-
-def _stephens(n: int) -> float:
-    return float(np.sqrt(n) - 0.01 + 0.85 / np.sqrt(n))

@@ -12,10 +12,10 @@ from hepstat.checks import nonnegative_number
 from hepstat.errors import InputError
 from hepstat.infer import count_up_crossings
 from hepstat.kernels.semisupervised.events import Sources
-from hepstat.kernels.semisupervised.experiment import FINE, FIT_FAILED, Outcome, throw_experiments
+from hepstat.kernels.semisupervised.experiment import Outcome, throw_experiments
 from hepstat.sampling import Sampler
 from hepstat.seeds import Key
-from hepstat.semisupervised.prepared import columns_of, new_outcome, new_room, sources_of
+from hepstat.semisupervised.prepared import PREPARING, columns_of, new_outcome, new_room, sources_of
 from hepstat.semisupervised.result import REASONS
 from hepstat.semisupervised.search import LEAST_EVENTS, SemiSupervisedSearch
 from hepstat.toys.study import PreparedStudy
@@ -31,11 +31,13 @@ _SAMPLE = 2000  # events that are looked at for features that are constant, or t
 class SemiSupervisedToys(PreparedStudy):
     """Study of a :class:`SemiSupervisedSearch`: one record for each pseudo-experiment; see :func:`hepstat.toys.run`.
 
-    A record has `status` (0, or a key of `reasons`), `n` and `n_window` (events in the regions, and in the window),
-    `failed_fits` (entries of z, and of the scan, that are NaN), and, for p procedures, r recipes and s steps: `z`,
-    `n_signal`, `n_background` (p, r, s); `kept` (p, s), events that are left; `auc`, `correlation`, `epochs` (p,) as
-    the fields of :class:`SemiSupervisedResult`. With `positions` also `z_scan` and `place` (p, s), the largest
-    significance of all places and where it is, and `crossings` (p, s), up-crossings of q0 = .5 along the scan.
+    A record has `status` (0, or a key of `reasons` if nothing was found), `n` and `n_window` (events in the regions,
+    and in the window), `failed_fits` (entries of z, and of the scan, that are NaN), and, for p procedures, r recipes
+    and s steps: `failure` (p,), 0 or why a procedure has found nothing; `z`, `n_signal`, `n_background` (p, r, s);
+    `kept` (p, s), events that are left; `auc`, `correlation`, `epochs` (p,) as `area`, ... of
+    :class:`SemiSupervisedResult`. With `positions` also `z_scan` and `place` (p, s), the largest
+    significance of all places and where it is, and `crossings` (p, s), up-crossings of q0 = .5 along the scan, -1 where
+    all of its fits failed.
 
     Parameters
     ----------
@@ -97,7 +99,11 @@ class SemiSupervisedToys(PreparedStudy):
         p, r, s = len(self.search.procedures), len(self.search.recipes), len(self.search.rejections)
         fields: list[Any] = [("status", "i2"), ("n", "i4"), ("n_window", "i4"), ("failed_fits", "i4")]
         fields += [(name, "f4", (p, r, s)) for name in ("z", "n_signal", "n_background")]
-        fields += [("kept", "i4", (p, s)), *((name, "f4", (p,)) for name in ("auc", "correlation", "epochs"))]
+        fields += [
+            ("failure", "i2", (p,)),
+            ("kept", "i4", (p, s)),
+            *((name, "f4", (p,)) for name in ("auc", "correlation", "epochs")),
+        ]
         if self.search.positions is not None:
             fields += [("z_scan", "f4", (p, s)), ("place", "i2", (p, s)), ("crossings", "i2", (p, s))]
         return np.dtype(fields)
@@ -120,10 +126,12 @@ class SemiSupervisedToys(PreparedStudy):
 
     def block(self, key: Key, first: int, out: np.ndarray) -> None:
         """Fill out (n,) with the records of toys `first`, ``first + 1``, ..."""
-        prepared, options = self.search._prepared, self.search._options
-        outcome = new_outcome(options, len(out))
+        prepared = self.search.prepared
+        with PREPARING:
+            sources = self._sources
+        outcome = new_outcome(self.search, len(out))
         room = new_room(prepared, self.search.n_columns, self._most)
-        throw_experiments(self._sources, prepared.search, room, *key, int(first), outcome)
+        throw_experiments(sources, prepared.search, room, *key, int(first), outcome)
         for sampler, _ in self.sources.values():
             sampler.raise_error()
         self.search.raise_errors()
@@ -132,7 +140,7 @@ class SemiSupervisedToys(PreparedStudy):
     def _record(self, outcome: Outcome, out: np.ndarray) -> None:
         """Write results into records."""
         n, p, s = len(out), len(self.search.procedures), len(self.search.rejections)
-        out["status"] = np.where(outcome.status == FIT_FAILED, FINE, outcome.status)
+        out["status"], out["failure"] = outcome.status, outcome.selected.failures
         out["n"], out["n_window"] = outcome.n_events, outcome.n_window
         for name, rows in zip(("z", "n_signal", "n_background"), outcome.found, strict=True):
             out[name] = rows.reshape(n, p, s, -1).transpose(0, 1, 3, 2)
@@ -146,5 +154,5 @@ class SemiSupervisedToys(PreparedStudy):
             place = np.where(np.isnan(scan), -np.inf, scan).argmax(axis=-1)
             out["place"] = place
             out["z_scan"] = np.take_along_axis(scan, place[..., None], axis=-1)[..., 0]
-            out["crossings"] = count_up_crossings(scan, LEVEL)
+            out["crossings"] = np.where(np.isnan(out["z_scan"]), -1, count_up_crossings(scan, LEVEL))
         out["failed_fits"] = np.where(out["status"] == 0, failed, 0)

@@ -6,20 +6,17 @@ off by a standard deviation). In five dimensions events are of a generator of ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
 
 from hepstat.nplm import Fast
-from hepstat.seeds import Key, stream_key, toy_generator
+from hepstat.seeds import Key
 from hepstat.studies import nplm_pictures as pictures
-from hepstat.studies.frame import Run, Study, size_of
+from hepstat.studies.frame import Run
 from hepstat.studies.nplm_benchmarks import SIGNALS
 from hepstat.studies.nplm_line import LineSize, line_rows
 from hepstat.studies.nplm_nuisances import ShiftedSize, shifted_rows
-from hepstat.studies.nplm_toys import Throw
 from hepstat.studies.nplm_two_body import PairSize, pair_rows
-from hepstat.studies.results import Results
+from hepstat.studies.throwing import Throw, ToyStudy
 
 __all__ = ["reproduce"]
 
@@ -31,12 +28,11 @@ _ALL = ("true", "norm +1", "norm -1", "scale +1", "scale -1", "both +1")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is run, in one dimension, with nuisances, and in five; and where toys are kept."""
+    """How much is run, in one dimension, with nuisances, and in five."""
 
     line: LineSize
     shifted: ShiftedSize
     pairs: PairSize
-    folder: Path | None = None
 
 
 _SOME = ("true", "norm +1", "norm -1", "scale +1")
@@ -60,46 +56,19 @@ SCALES = {
 }
 
 
-def reproduce(
-    out: str | Path,
-    scale: Literal["quick", "full"] = "quick",
-    seed: int = 1,
-    workers: int = 1,
-    progress: str | None = None,
-) -> Results:
-    """Run the study; write pictures, results.json and, in ``toys``, all toys: a run that was interrupted goes on.
-
-    Parameters
-    ----------
-    out, scale, seed, workers, progress
-        As in :meth:`hepstat.studies.frame.Study.reproduce`; quick takes five minutes on two cores, full an hour.
-
-    Returns
-    -------
-    Results
-        Rows and files.
-
-    Raises
-    ------
-    InputError
-        For an unknown scale, a seed or a number of workers out of range, a folder that cannot be written, or toys there
-        that are of another version of this study.
-    """
-    size = replace(size_of(scale, SCALES), folder=Path(out) / "toys" / f"{scale}-{seed}")
-    return Study("nplm", {scale: size}, (_line, _pairs)).reproduce(out, scale, seed, workers, progress)
-
-
-def _line(size: Scale, key: Key, workers: int) -> Run:
-    throw = Throw(stream_key(toy_generator(key, 0)), workers, size.folder)
+def _line(size: Scale, throw: Throw, _: Key) -> Run:
     line = line_rows(size.line, throw)
     shifted = shifted_rows(size.line, size.shifted, line.tuning.clip, throw)
     return Run(line.rows + shifted.rows, pictures.draw_line(line, _NDOF) | pictures.draw_shifted(shifted, _NDOF))
 
 
-def _pairs(size: Scale, key: Key, workers: int) -> Run:
-    throw, found = Throw(stream_key(toy_generator(key, 1)), workers, size.folder), Run([], {})
+def _pairs(size: Scale, throw: Throw, _: Key) -> Run:
+    found = Run([], {})
     for regime in size.pairs.regimes:
         pairs = pair_rows(regime, size.pairs, throw)
         found.rows.extend(pairs.rows)
         found.pictures.update(pictures.draw_pairs(regime, pairs))
     return found
+
+
+reproduce = ToyStudy("nplm", SCALES, (_line, _pairs)).reproduce

@@ -27,16 +27,9 @@ from hepstat.nplm import (
 )
 from hepstat.studies.nplm_benchmarks import SIGNALS, Exponential
 from hepstat.studies.nplm_costs import cost_rows
-from hepstat.studies.nplm_toys import (
-    Throw,
-    TrainingToys,
-    chi_square_of,
-    mean_row,
-    median_row,
-    shares,
-    z_of,
-)
+from hepstat.studies.nplm_toys import TrainingToys, chi_square_of, z_of
 from hepstat.studies.results import Row, row
+from hepstat.studies.throwing import Throw, mean_row, median_row, share_row
 from hepstat.toys import ToyTable
 from hepstat.types import Floats
 
@@ -234,8 +227,8 @@ def _fast_rows(size: LineSize, line: Line, other: dict[str, ToyTable]) -> list[R
     calibration = tuning.calibration
     text = "clip tuned" if tuning.reached else "chi2 out of reach, closest clip"
     return [
-        shares("1D fast, clip 9: t at least that of training, null", above[0]),
-        shares("1D fast, clip 9: the same, with signals", np.concatenate(above[1:])),
+        share_row("1D fast, clip 9: t at least that of training, null", above[0]),
+        share_row("1D fast, clip 9: the same, with signals", np.concatenate(above[1:])),
         mean_row("1D fast, clip 9: mean t", fast, computed=16.4, tested=False, note="60 quasi-Newton starts elsewhere"),
         row("1D fast, clip 9: fitted degrees of freedom", fit.ndof, fit.error, note=note),
         row("1D fast: tuned clip", tuning.clip, tuning.clip_error, note=f"{text}; {tuning.n_toys.sum():.0f} toys"),

@@ -9,8 +9,9 @@ import numpy as np
 from hepstat.nplm import Adam, AnalyticEffect, Gaussian, NewPhysicsTest, same_distribution
 from hepstat.studies.nplm_benchmarks import NUISANCES, SIGNALS, Exponential
 from hepstat.studies.nplm_line import CLIP, PUBLISHED_EPOCHS, LineSize
-from hepstat.studies.nplm_toys import Throw, chi_square_of, mean_row, median_row, z_of
+from hepstat.studies.nplm_toys import chi_square_of, z_of
 from hepstat.studies.results import Row, row
+from hepstat.studies.throwing import Throw, mean_row, median_row
 from hepstat.toys import ToyTable
 
 __all__ = ["POINTS", "SIGMA", "Shifted", "ShiftedSize", "shifted_rows"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import chi2
 
+from hepstat.infer import moments
 from hepstat.plot import draw_power
 from hepstat.plot.nplm import draw_t, draw_t_history
 from hepstat.plot.style import COLOURS, curve_style, picture
@@ -109,7 +110,7 @@ def _means(toys: Mapping[str, Mapping[str, ToyTable]]) -> Figure:
 
 
 def _mean(values: Floats) -> tuple[float, float]:
-    return float(values.mean()), float(values.std(ddof=1)) / np.sqrt(values.size)
+    return moments(values)[:2]
 
 
 def _t(table: ToyTable) -> Floats:

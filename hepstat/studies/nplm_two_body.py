@@ -23,8 +23,9 @@ from hepstat.nplm import (
 from hepstat.strength import Binned, Component, Model, Nuisance
 from hepstat.strength import Effect as BinEffect
 from hepstat.studies.nplm_benchmarks import NUISANCES
-from hepstat.studies.nplm_toys import Throw, chi_square_of, mean_row, median_of, median_row, shares, z_of
+from hepstat.studies.nplm_toys import chi_square_of, z_of
 from hepstat.studies.results import Row, row
+from hepstat.studies.throwing import Throw, mean_row, median_of, median_row, share_row
 from hepstat.studies.two_body import REGIMES, SIGMA_NORM, Contact, Signal, TwoBody, ZPrime
 from hepstat.toys import ToyTable
 from hepstat.types import Floats
@@ -178,14 +179,14 @@ def _null_rows(regime: str, test: NewPhysicsTest, effect: LearnedEffect, found: 
         t, tau = table["t"][table.ok], table["tau"][table.ok]
         rows += [mean_row(f"{name}, {point}: mean t", t), median_row(f"{name}, {point}: median tau", tau)]
     same = same_distribution(found.toys)
-    fit = found.fit
+    fit, converged = found.fit, np.concatenate([table["converged"] for table in found.toys.values()])
     rows += [
         row(f"{name}: smallest KS p-value of t", float(same.ks_p.min()), note="against true"),
         row(f"{name}: p-value of one distribution of t", same.anderson_p, note="Anderson-Darling"),
         row(f"{name}: p-value of one distribution of tau", same_distribution(found.toys, field="tau").anderson_p),
         row(f"{name}: fitted degrees of freedom", fit.ndof, fit.error, computed=float(test.ndof), tested=False,
             note=f"at the published clip {test.clip:g}, which is for trainings; {note}"),
-        shares(f"{name}: descents that converged", np.concatenate([t["converged"] for t in found.toys.values()]) == 1),
+        share_row(f"{name}: descents that converged", converged == 1),
         row(f"{name}: training as published", note="not run: minutes for each toy, see the benchmarks"),
     ]  # fmt: skip
     return rows

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import event_weights, finite_array
 from hepstat.errors import InputError
+from hepstat.infer import mid_ranks
 from hepstat.types import Floats, Ints
 
 __all__ = ["distance_correlation", "event_arrays", "inverse_covariance", "pearson", "spearman", "unweighted"]
@@ -24,16 +25,8 @@ def pearson(a: Floats, b: Floats, w: Floats) -> float:
 
 
 def spearman(a: Floats, b: Floats, w: Floats) -> float:
-    """Return the weighted rank correlation of two checked arrays (n,): the linear one of :func:`ranks`."""
-    return pearson(ranks(a, w), ranks(b, w), w)
-
-
-def ranks(values: Floats, w: Floats) -> Floats:
-    """Return the share of weight below each entry, and half of that at the same value."""
-    _, place = np.unique(values, return_inverse=True)
-    weight = np.bincount(place, w)
-    middle = np.cumsum(weight) - 0.5 * weight
-    return np.asarray(middle[place] / w.sum())
+    """Return the weighted rank correlation of two checked arrays (n,): the linear one of mid-ranks."""
+    return pearson(mid_ranks(a, w), mid_ranks(b, w), w)
 
 
 def distance_correlation(

@@ -18,7 +18,6 @@ A draw may as well throw the events themselves: its last argument is then (n, co
 """
 
 import ctypes
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -29,9 +28,10 @@ from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+from hepstat.kernels.callbacks import RandomCallback, array_at
 from hepstat.kernels.entry import view
 from hepstat.kernels.options import kernel
-from hepstat.kernels.philox import STATE_SIZE, State, next_bits
+from hepstat.kernels.philox import STATE_SIZE, State
 
 __all__ = ["Callback", "Entry", "call_draw", "draw_once"]
 
@@ -74,11 +74,9 @@ class Entry:
         return int(self._compiled.address)
 
 
-class Callback:
+class Callback(RandomCallback):
     """A Python function that draws events, callable from compiled code by its address.
 
-    ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
-    cross compiled frames: each thread keeps its first, the output is NaN, and who started the kernel raises it.
     The address is good for as long as this object lives. Negative ratios arrive as NaN.
 
     Parameters
@@ -91,23 +89,12 @@ class Callback:
     """
 
     def __init__(self, function: Callable[[int, np.random.Generator], Any], columns: int | None = None) -> None:
-        self._function = function
+        super().__init__(function)
         self._row = () if columns is None else (columns,)
-        self._kept = threading.local()
         kind = ctypes.CFUNCTYPE(
             None, ctypes.POINTER(ctypes.c_uint64), ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_double)
         )
         self._c_function = kind(self._from_c)
-
-    def raise_error(self) -> None:
-        """Raise what the function raised first in this thread since the last call of this method, if anything."""
-        error, self._kept.error = self._first_error, None
-        if error is not None:
-            raise error
-
-    @property
-    def _first_error(self) -> BaseException | None:
-        return getattr(self._kept, "error", None)
 
     @property
     def address(self) -> int:
@@ -118,16 +105,14 @@ class Callback:
         return int(ctypes.cast(self._c_function, ctypes.c_void_p).value or 0)
 
     def _from_c(self, state: Any, _constants: Any, n: int, out: Any) -> None:
-        as_array = np.ctypeslib.as_array
-        self._call(as_array(state, (STATE_SIZE,)), n, as_array(out, (n, *self._row)))
+        self._call(array_at(state, (STATE_SIZE,)), n, array_at(out, (n, *self._row)))
 
     def _from_arrays(self, state: Any, _constants: Any, n: int, out: Any) -> None:
         self._call(state, n, view(out, (n, *self._row)))
 
     def _call(self, state: State, n: int, out: Any) -> None:
         try:
-            words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
-            found = np.asarray(self._function(n, np.random.Generator(np.random.Philox(key=words))), dtype=np.float64)
+            found = np.asarray(self._function(n, self.generator(state)), dtype=np.float64)
             if found.shape != out.shape:
                 kind = "columns" if self._row else "ratios"
                 raise ValueError(f"a draw of {n} events returned {kind} of shape {found.shape}")
@@ -135,7 +120,7 @@ class Callback:
                 raise ValueError(f"a draw of {n} events returned {int((~np.isfinite(found)).sum())} NaN or infinities")
             out[:] = found if self._row else np.where(found >= 0.0, found, np.nan)  # a negative one would have no bin
         except BaseException as error:  # whatever it is, it must not unwind through compiled code
-            self._kept.error = self._first_error or error
+            self.keep_error(error)
             out[:] = np.nan
 
 

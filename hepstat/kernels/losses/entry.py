@@ -27,6 +27,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from hepstat.kernels.callbacks import array_at
 from hepstat.kernels.entry import pointer, view
 from hepstat.kernels.options import kernel
 
@@ -108,10 +109,9 @@ class Callback:
         return int(ctypes.cast(self._c_function, ctypes.c_void_p).value or 0)
 
     def _from_c(self, scores: Any, targets: Any, weights: Any, _constants: Any, n: int, k: int, gradient: Any) -> float:
-        as_array = np.ctypeslib.as_array
         table, column = (n, k), (n,)
         return self._call(
-            as_array(scores, table), as_array(targets, column), as_array(weights, column), as_array(gradient, table)
+            array_at(scores, table), array_at(targets, column), array_at(weights, column), array_at(gradient, table)
         )
 
     def _from_arrays(self, scores: Any, targets: Any, weights: Any, _: Any, n: int, k: int, gradient: Any) -> float:

@@ -13,7 +13,6 @@ Arguments are pointers.
 """
 
 import ctypes
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,8 @@ from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from hepstat.kernels.philox import STATE_SIZE, next_bits
+from hepstat.kernels.callbacks import RandomCallback, array_at
+from hepstat.kernels.philox import STATE_SIZE
 
 __all__ = ["Callback", "call_classifier"]
 
@@ -33,11 +33,9 @@ _JIT = not getattr(numba.config, "DISABLE_JIT", 0)
 _interpreted: dict[int, Callable[..., None]] = {}  # without JIT: what an "address" stands for
 
 
-class Callback:
+class Callback(RandomCallback):
     """A classifier in Python, callable from compiled code by its address.
 
-    ctypes takes the interpreter lock for each call, so that kernels may call it from any thread. An exception cannot
-    cross compiled frames: each thread keeps its first, the responses are NaN, and who started the kernel raises it.
     The address is good for as long as this object lives.
 
     Parameters
@@ -47,23 +45,12 @@ class Callback:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._kept = threading.local()
+        super().__init__(function)
         array, size = ctypes.POINTER(ctypes.c_double), ctypes.c_int64
         kind = ctypes.CFUNCTYPE(
             None, ctypes.POINTER(ctypes.c_uint64), array, array, array, size, array, size, size, array
         )
         self._c_function = kind(self._from_c)
-
-    def raise_error(self) -> None:
-        """Raise what the function raised first in this thread since the last call of this method, if anything."""
-        error, self._kept.error = self._first_error, None
-        if error is not None:
-            raise error
-
-    @property
-    def _first_error(self) -> BaseException | None:
-        return getattr(self._kept, "error", None)
 
     @property
     def address(self) -> int:
@@ -76,25 +63,20 @@ class Callback:
     def _from_c(
         self, state: Any, x: Any, y: Any, w: Any, n: int, x_eval: Any, n_eval: int, d: int, response: Any
     ) -> None:
-        def array(pointer: Any, shape: tuple[int, ...]) -> Any:
-            return np.ctypeslib.as_array(pointer, shape) if all(shape) else np.empty(shape)
-
-        arrays = array(x, (n, d)), array(y, (n,)), array(w, (n,))
-        evaluated = array(x_eval, (n_eval, d))
-        self._call(array(state, (STATE_SIZE,)), *arrays, n, evaluated, n_eval, d, array(response, (n_eval,)))
+        arrays = array_at(x, (n, d)), array_at(y, (n,)), array_at(w, (n,))
+        evaluated, answer = array_at(x_eval, (n_eval, d)), array_at(response, (n_eval,))
+        self._call(array_at(state, (STATE_SIZE,)), *arrays, n, evaluated, n_eval, d, answer)
 
     def _call(
         self, state: Any, x: Any, y: Any, w: Any, _n: int, x_eval: Any, n_eval: int, _d: int, response: Any
     ) -> None:
         try:
-            words = np.array([next_bits(state), next_bits(state)], dtype=np.uint64)
-            rng = np.random.Generator(np.random.Philox(key=words))
-            found = np.asarray(self._function(x, y, w, x_eval, rng), dtype=np.float64)
+            found = np.asarray(self._function(x, y, w, x_eval, self.generator(state)), dtype=np.float64)
             if found.shape != (n_eval,):
                 raise ValueError(f"a classifier returned responses of shape {found.shape} for {n_eval} events")
             response[:] = found
         except BaseException as error:  # whatever it is, it must not unwind through compiled code
-            self._kept.error = self._first_error or error
+            self.keep_error(error)
             response[:] = np.nan
 
 
@@ -118,6 +100,8 @@ if _JIT:
 
 else:
 
-    def call_classifier(address: int, *args: Any) -> None:
+    def call_classifier(
+        address: int, state: Any, x: Any, y: Any, w: Any, n: int, x_eval: Any, n_eval: int, d: int, response: Any
+    ) -> None:
         """Call the classifier that this number stands for."""
-        _interpreted[address](*args)
+        _interpreted[address](state, x[:n], y[:n], w[:n], n, x_eval[:n_eval], n_eval, d, response)

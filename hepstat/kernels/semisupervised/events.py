@@ -6,11 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepstat.kernels.draws.entry import call_draw
-from hepstat.kernels.options import borrowing, kernel
+from hepstat.kernels.options import borrowing, inlined, kernel
 from hepstat.kernels.philox import State, next_bits, wide_product
 from hepstat.kernels.random import binomial, poisson
 
-__all__ = ["OUTSIDE", "SIDE_BAND", "WINDOW", "Events", "Sources", "keep_inside", "throw", "throw_mixture"]
+__all__ = [
+    "OUTSIDE",
+    "SIDE_BAND",
+    "TOO_MANY",
+    "WINDOW",
+    "Events",
+    "Sources",
+    "keep_inside",
+    "slope_of",
+    "throw",
+    "throw_mixture",
+]
 
 Array = NDArray[Any]
 
@@ -48,8 +59,8 @@ def region_of(m: float, limits: Array) -> int:
 
 
 @borrowing
-def bin_of(m: float, edges: Array) -> int:
-    """Return the bin of a mass inside of the edges (bins + 1,); the last bin includes its upper edge."""
+def bin_of(m: float, limits: Array, edges: Array) -> int:
+    """Return the bin of a mass inside of the edges (bins + 1,); the last bin of the window includes its upper edge."""
     low, high = 0, edges.shape[0] - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -57,7 +68,7 @@ def bin_of(m: float, edges: Array) -> int:
             low = middle
         else:
             high = middle
-    return low
+    return low - 1 if m == limits[1] else low
 
 
 @borrowing
@@ -79,7 +90,7 @@ def keep_inside(events: Events, n: int, column: int, limits: Array, edges: Array
                 events.table[kept, k] = events.table[i, k]
             events.mass[kept] = m
             events.region[kept] = region
-            events.bins[kept] = bin_of(m, edges)
+            events.bins[kept] = bin_of(m, limits, edges)
             kept += 1
     return int(kept)
 
@@ -101,6 +112,13 @@ def shuffle(state: State, events: Events, n: int) -> None:
     for i in range(n - 1, 0, -1):
         j = int(wide_product(next_bits(state), np.uint64(i + 1))[0])
         swap(events, i, j)
+
+
+@inlined
+def slope_of(n: float, sum_m: float, sum_mm: float, sum_x: float, sum_mx: float) -> float:
+    """Return the slope of least squares of x by m from sums over n points, 0 where m does not vary."""
+    spread = n * sum_mm - sum_m * sum_m
+    return (n * sum_mx - sum_m * sum_x) / spread if spread > 0.0 else 0.0
 
 
 @kernel

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from hepstat.kernels.network import Net
 from hepstat.kernels.options import borrowing, kernel
 from hepstat.kernels.philox import State, next_uniform, seek
-from hepstat.kernels.semisupervised.events import Events, Sources, throw, throw_mixture
+from hepstat.kernels.semisupervised.events import TOO_MANY, Events, Sources, throw, throw_mixture
 from hepstat.kernels.semisupervised.recipes import Fits, Found, Recipes, find_significances
 from hepstat.kernels.semisupervised.rejection import fill_spectra, rank, remove_slope, separation
 from hepstat.kernels.semisupervised.training import (
     BALANCED,
     DECORRELATED,
+    TOO_FEW,
     Bench,
     Spans,
     Trainings,
@@ -29,7 +30,6 @@ __all__ = [
     "BAD_EVENTS",
     "BAD_RESPONSE",
     "FINE",
-    "FIT_FAILED",
     "TOO_FEW_EVENTS",
     "TOO_MANY_EVENTS",
     "TRAINING_FAILED",
@@ -45,11 +45,12 @@ __all__ = [
 
 Array = NDArray[Any]
 
-FINE, TOO_FEW_EVENTS, TRAINING_FAILED, BAD_RESPONSE, FIT_FAILED, TOO_MANY_EVENTS, BAD_EVENTS = range(7)
+FINE, TOO_FEW_EVENTS, TRAINING_FAILED, BAD_RESPONSE, TOO_MANY_EVENTS, BAD_EVENTS = range(6)
 FOLDED, HELD_OUT, THROWN, FIXED, RANDOM = range(5)
 WITH_FEATURES, WITH_RESPONSE = 1.0, 2.0  # what decorrelation acts on
 # No Python numbers: they would be typed as literals, and kernels be compiled once more.
 ZERO: Any = np.int64(0)
+EVENTS_SALT = np.uint64(0x9E6C63D0876A9A43)  # so that toys do not repeat the events of a sampler with the same seed
 NO: Any = np.bool_(False)
 
 
@@ -114,11 +115,13 @@ class Room(NamedTuple):
 class Selected(NamedTuple):
     """What selections leave: spectra (p * steps, bins), kept (p * steps,), and, by procedure (p,), numbers of interest.
 
-    area under the ROC curve of window against side bands, correlation of share and mass, mean number of epochs.
+    failures, 0 or a status, area under the ROC curve of window against side bands, correlation of share and mass, mean
+    number of epochs.
     """
 
     spectra: Array
     kept: Array
+    failures: Array
     area: Array
     correlation: Array
     epochs: Array
@@ -169,7 +172,7 @@ def train_and_respond(
     net = network_of(trainings, p)
     epochs = train_network(state, net, trainings, p, n, bench)
     if epochs < 0:
-        return -TOO_FEW_EVENTS if epochs == -1 else -TRAINING_FAILED
+        return -TOO_FEW_EVENTS if epochs == TOO_FEW else -TRAINING_FAILED
     respond(net, bench.vectors.best, bench.moments, bench.other, n_other, bench, response[low:high])
     return epochs
 
@@ -227,6 +230,8 @@ def respond_all(
         )
         return max(-epochs, FINE), 0, float(epochs)
     folds, total = procedures.folds[p], 0.0
+    if folds > n:
+        return TOO_FEW_EVENTS, 0, 0.0
     for f in range(folds):
         low, high = f * n // folds, (f + 1) * n // folds
         spans = Spans(ZERO, n, n, n) if folds == 1 else Spans(ZERO, low, high, n)
@@ -280,13 +285,11 @@ def select(
 
 
 @borrowing
-def has_nan(table: Array) -> bool:
-    """Return whether there is a NaN in a table (rows, columns)."""
-    for i in range(table.shape[0]):
-        for j in range(table.shape[1]):
-            if np.isnan(table[i, j]):
-                return True
-    return False
+def clear(out: Selected, low: int, high: int, p: int) -> None:
+    """Make a procedure, whose steps are rows [low, high), one that has found nothing."""
+    out.spectra[low:high] = 0.0
+    out.kept[low:high] = 0
+    out.area[p], out.correlation[p], out.epochs[p] = np.nan, np.nan, np.nan
 
 
 @borrowing
@@ -294,36 +297,35 @@ def analyse(
     search: Search, key0: np.uint64, key1: np.uint64, index: int, n: int, room: Room, out: Selected, found: Found,
     scan: Array,
 ) -> int:  # fmt: skip
-    """Analyse the n events in the room, which are in random order; return a status.
+    """Analyse the n events in the room, which are in random order; return a status, that of the first if all failed.
 
     The random numbers of a procedure are those of stream `index` of the key, changed by its salt.
     """
     state, layout, procedures, trainings = room.state, search.layout, search.procedures, search.trainings
-    out.spectra[:] = 0.0
-    out.kept[:] = 0
-    if n == 0:
-        return TOO_FEW_EVENTS
-    for p in range(procedures.kinds.shape[0]):
+    count, steps, failed = procedures.kinds.shape[0], layout.rejections.shape[0], 0
+    for p in range(count):
+        low, high = p * steps, (p + 1) * steps
+        clear(out, low, high, p)
         seek(state, key0 ^ procedures.salts[p], key1, np.uint64(index))
-        room.response[p, :n] = np.nan
-        room.share[p, :n] = np.nan
-        status, first, epochs = respond_all(state, layout, procedures, trainings, p, n, room, room.response[p])
+        response, share = room.response[p, :n], room.share[p, :n]
+        response[:] = np.nan
+        share[:] = np.nan
+        status, first, epochs = respond_all(state, layout, procedures, trainings, p, n, room, response)
+        if status == FINE:
+            decorrelated = trainings.numbers[p, DECORRELATED] == WITH_RESPONSE
+            area = select(
+                layout, procedures.folds[p], decorrelated, first, room.events, response, share, out.spectra[low:high],
+                out.kept[low:high],
+            )  # fmt: skip
+            out.area[p], out.epochs[p] = area, epochs
+            out.correlation[p] = correlate(share[first:n], room.events.mass[first:n])
+            status = BAD_RESPONSE if area < 0.0 else FINE
+        out.failures[p] = status
         if status != FINE:
-            return int(status)
-        out.epochs[p] = epochs
-        decorrelated = trainings.numbers[p, DECORRELATED] == WITH_RESPONSE
-        low, high = p * layout.rejections.shape[0], (p + 1) * layout.rejections.shape[0]
-        share = room.share[p, :n]
-        area = select(
-            layout, procedures.folds[p], decorrelated, first, room.events, room.response[p, :n], share,
-            out.spectra[low:high], out.kept[low:high],
-        )  # fmt: skip
-        if area < 0.0:
-            return BAD_RESPONSE
-        out.area[p] = area
-        out.correlation[p] = correlate(share[first:n], room.events.mass[first:n])
+            clear(out, low, high, p)
+            failed += 1
     find_significances(search.fits, search.recipes, out.spectra, found, scan)
-    return FIT_FAILED if has_nan(found.z) or has_nan(scan) else FINE
+    return int(out.failures[0]) if failed == count else FINE
 
 
 @borrowing
@@ -347,18 +349,16 @@ def throw_experiments(
     for i in range(out.status.shape[0]):
         blank(out, i)
         index = first + i
-        seek(state, key0, key1, np.uint64(index))
+        seek(state, key0 ^ EVENTS_SALT, key1, np.uint64(index))
         n = throw(state, sources, layout.column, layout.limits, layout.edges, room.events)
         if n < 0:
-            out.status[i] = TOO_MANY_EVENTS if n == -1 else BAD_EVENTS
+            out.status[i] = TOO_MANY_EVENTS if n == TOO_MANY else BAD_EVENTS
             continue
         out.n_events[i] = n
         out.n_window[i] = room.events.region[:n].sum()
         selected = Selected(
-            out.selected.spectra[i], out.selected.kept[i], out.selected.area[i], out.selected.correlation[i],
-            out.selected.epochs[i],
+            out.selected.spectra[i], out.selected.kept[i], out.selected.failures[i], out.selected.area[i],
+            out.selected.correlation[i], out.selected.epochs[i],
         )  # fmt: skip
         found = Found(out.found.z[i], out.found.n_signal[i], out.found.n_background[i])
         out.status[i] = analyse(search, key0, key1, index, n, room, selected, found, out.scan[i])
-        if out.status[i] != FINE and out.status[i] != FIT_FAILED:
-            blank(out, i)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hepstat.kernels.binned import NOTHING, BinnedWork, allocate_binned, binned_jacobian, binned_slopes
 from hepstat.kernels.fits import Problem, Records, fit_binned_toys
 from hepstat.kernels.model import Model
-from hepstat.kernels.newton import AT_EDGE, CONVERGED, factorise
+from hepstat.kernels.newton import AT_EDGE, CONVERGED, UNDETERMINED, factorise
 from hepstat.kernels.options import kernel
 from hepstat.kernels.scan import Places, Scanned, scan_toys
 from hepstat.kernels.special import log
@@ -22,6 +22,7 @@ SIDE_BANDS: Any = np.int64(0)
 FULL_RANGE: Any = np.int64(1)
 PROFILED: Any = np.int64(2)
 KINDS = 3
+NO_FIT: Any = np.int64(-1)
 TOLERANCE = 5e-4  # by which -log L with one more parameter may be worse: minimisers stop short of minima
 
 
@@ -79,7 +80,7 @@ def new_records(rows: int, parameters: int) -> Records:
 @kernel
 def good(status: int) -> bool:
     """Whether a fit has found its minimum."""
-    return bool(status in (CONVERGED, AT_EDGE))
+    return bool(status in (CONVERGED, UNDETERMINED, AT_EDGE))
 
 
 @kernel
@@ -112,6 +113,17 @@ def starts(fits: Fits, spectra: Array) -> Array:
         for i in fits.yields:
             out[row, i] *= max(n, 1.0) / fits.total
     return out
+
+
+@kernel
+def refuse_few(free: int, spectra: Array, scale: Array, null: Records) -> None:
+    """Make fits failures that float more parameters than there are events: they have no minimum of their own."""
+    for row in range(spectra.shape[0]):
+        n = 0.0
+        for b in range(spectra.shape[1]):
+            n += spectra[row, b] * scale[b]
+        if n < free:
+            null.status[row] = NO_FIT
 
 
 @kernel
@@ -267,10 +279,12 @@ def find_significances(fits: Fits, recipes: Recipes, spectra: Array, found: Foun
     if wanted[SIDE_BANDS]:
         null = new_records(rows, parameters)
         fit_binned_toys(fits.model, fits.null, spectra, fits.scales[:1], beginning, fits.centres, null)
+        refuse_few(fits.null.free.shape[0], spectra, fits.scales[0], null)
         fixed_background(fits, recipes, SIDE_BANDS, spectra, null, found)
     if wanted[FULL_RANGE] or wanted[PROFILED] or places > 0:
         null = new_records(rows, parameters)
         fit_binned_toys(fits.model, fits.null, spectra, fits.scales[1:], beginning, fits.centres, null)
+        refuse_few(fits.null.free.shape[0], spectra, fits.scales[1], null)
         if wanted[FULL_RANGE]:
             fixed_background(fits, recipes, FULL_RANGE, spectra, null, found)
         records = new_records(rows, parameters)
@@ -280,9 +294,11 @@ def find_significances(fits: Fits, recipes: Recipes, spectra: Array, found: Foun
             for r in range(recipes.kinds.shape[0]):
                 if recipes.kinds[r] == PROFILED:
                     for row in range(rows):
-                        found.z[row, r], found.n_signal[row, r] = z[row], records.theta[row, fits.n_signal]
-                        found.n_background[row, r] = background_between(
-                            fits, records.theta[row], recipes.first[r], recipes.last[r], work, gradient
-                        )
+                        theta = records.theta[row]
+                        b = background_between(fits, theta, recipes.first[r], recipes.last[r], work, gradient)
+                        fine = not np.isnan(z[row])
+                        found.z[row, r] = z[row]
+                        found.n_signal[row, r] = theta[fits.n_signal] if fine else np.nan
+                        found.n_background[row, r] = b if fine else np.nan
         if places > 0:
             scan_places(fits, spectra, null, scan)

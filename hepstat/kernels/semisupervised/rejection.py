@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels.options import borrowing, kernel
-from hepstat.kernels.semisupervised.events import SIDE_BAND, WINDOW, Events
+from hepstat.kernels.options import borrowing, kernel, strict
+from hepstat.kernels.semisupervised.events import SIDE_BAND, WINDOW, Events, slope_of
 from hepstat.kernels.sort import descending_order
 
 __all__ = ["fill_spectra", "rank", "separation"]
@@ -14,27 +14,35 @@ __all__ = ["fill_spectra", "rank", "separation"]
 Array = NDArray[Any]
 
 
-@kernel
+@strict
 def rank(response: Array, region: Array, among_side_bands: bool, share: Array) -> bool:
     """Fill share (n,): which share of events, or of events in the side bands, has a lower response.
 
-    Of equal responses the first counts as larger. Returns False if one is not finite.
+    Of equal responses the first counts as larger. Returns False if one is not finite. Divisions are exact, since shares
+    meet the steps of a rejection.
     """
     n = response.shape[0]
-    lowest = np.inf
+    above, below_zero = np.empty(n), np.empty(n)
+    total = 0
     for i in range(n):
         if not np.isfinite(response[i]):
             return False
-        lowest = min(lowest, response[i])
-    order, _, _ = descending_order(response - lowest, np.empty((2, n), np.uint64))
-    total = 0
-    for i in range(n):
+        above[i] = response[i] if response[i] > 0.0 else 0.0
+        below_zero[n - 1 - i] = -response[i] if response[i] < 0.0 else 0.0  # from the end: it is read backwards
         total += 1 if not among_side_bands or region[i] == SIDE_BAND else 0
-    below = 0
-    for place in range(n - 1, -1, -1):
-        i = int(order[place])
+    falling, _, n_above = descending_order(above, np.empty((2, n), np.uint64))
+    rising, _, n_below = descending_order(below_zero, np.empty((2, n), np.uint64))
+    below, at = 0, n - 1
+    for place in range(n):
+        if place < n_below:
+            i = n - 1 - int(rising[place])
+        else:
+            while at >= n_above and response[int(falling[at])] != 0.0:
+                at -= 1
+            i = int(falling[at])
+            at -= 1
         counts = not among_side_bands or region[i] == SIDE_BAND
-        share[i] = (below + 0.5 if counts else below) / total if total > 0 else 0.0
+        share[i] = (below + 0.5) / (total if counts else total + 1)  # both are uniform where responses mean nothing
         below += 1 if counts else 0
     return True
 
@@ -51,8 +59,7 @@ def remove_slope(share: Array, events: Events, low: int, high: int, centre: floa
             sum_mm += m * m
             sum_x += share[i]
             sum_mx += m * share[i]
-    spread = sum_mm - sum_m * sum_m / n if n > 0 else 0.0
-    slope = (sum_mx - sum_m * sum_x / n) / spread if spread > 0.0 else 0.0
+    slope = slope_of(n, sum_m, sum_mm, sum_x, sum_mx)
     for i in range(low, high):
         response[i] = share[i] - slope * (events.mass[i] - centre)
 

@@ -5,22 +5,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hepstat.kernels import batch
+from hepstat.kernels import batch, train
 from hepstat.kernels.network import Net, n_parameters
 from hepstat.kernels.options import borrowing
 from hepstat.kernels.philox import State, next_bits, next_uniform
 from hepstat.kernels.semisupervised.classifier import call_classifier
-from hepstat.kernels.semisupervised.events import SIDE_BAND, WINDOW, Events
-from hepstat.kernels.train import FINISHED, STOPPED_EARLY, Counters, Plan, Vectors, train_epochs
+from hepstat.kernels.semisupervised.events import SIDE_BAND, WINDOW, Events, slope_of
 
-__all__ = ["Bench", "Spans", "Trainings", "gather", "respond", "start_weights", "train_network"]
+__all__ = [
+    "BALANCED",
+    "BATCH",
+    "DECORRELATED",
+    "EPOCHS",
+    "N_NUMBERS",
+    "TOO_FEW",
+    "Bench",
+    "Spans",
+    "Trainings",
+    "ask_classifier",
+    "find_slopes",
+    "gather",
+    "label",
+    "respond",
+    "start_weights",
+    "train_network",
+]
 
 Array = NDArray[Any]
 
+N_NUMBERS = 12
 # Columns of Trainings.numbers.
-EPOCHS, BATCH, VALIDATION, PATIENCE, MIN_DELTA, BALANCED, DECORRELATED, RATE, L1, L2, MAX_NORM, MAX_VALUE = range(12)
-NO_PATIENCE = 1 << 30
-MAX_SCORE, MAX_LOSS = 1e4, 1e4
+EPOCHS, BATCH, VALIDATION, PATIENCE, MIN_DELTA, BALANCED, DECORRELATED, RATE, L1, L2, MAX_NORM, MAX_VALUE = range(
+    N_NUMBERS
+)
+SCORE_LIMIT, LOSS_LIMIT = 1e4, 1e4
 
 TOO_FEW: Any = np.int64(-1)
 DIVERGED: Any = np.int64(-2)
@@ -71,7 +89,7 @@ class Bench(NamedTuple):
     rates: Array
     step_loss: Array
     epoch_loss: Array
-    vectors: Vectors
+    vectors: train.Vectors
     work: batch.Work
     scores: Array
     starts: Array
@@ -116,7 +134,6 @@ def find_slopes(events: Events, spans: Spans, columns: Array, centre: float, slo
                 n += 1
                 sum_m += shift
                 sum_mm += shift * shift
-    spread = sum_mm - sum_m * sum_m / n if n > 0 else 0.0
     for k in range(columns.shape[0]):
         sum_x, sum_mx = 0.0, 0.0
         for half in range(2):
@@ -126,7 +143,7 @@ def find_slopes(events: Events, spans: Spans, columns: Array, centre: float, slo
                     value = events.table[i, columns[k]]
                     sum_x += value
                     sum_mx += value * (events.mass[i] - centre)
-        slopes[k] = (sum_mx - sum_m * sum_x / n) / spread if spread > 0.0 else 0.0
+        slopes[k] = slope_of(n, sum_m, sum_mm, sum_x, sum_mx)
 
 
 @borrowing
@@ -221,18 +238,18 @@ def train_network(state: State, net: Net, trainings: Trainings, t: int, n: int, 
     choices, limits, counts = bench.choices, bench.limits, bench.counts
     patience = int(numbers[PATIENCE])
     stops = patience > 0 and n_validation > 0
-    choices[0], choices[1], choices[3] = trainings.rules[t], 1, 0
-    choices[2] = patience if stops else NO_PATIENCE
-    limits[0], limits[1] = numbers[MAX_NORM], numbers[MAX_VALUE]
-    limits[2], limits[3], limits[4] = numbers[L1], numbers[L2], numbers[MIN_DELTA]
-    limits[5], limits[6], limits[7] = MAX_SCORE, MAX_LOSS, 0.0
-    counts[0], counts[1], counts[2] = 0, 0, -1
-    plan = Plan(
+    choices[train.RULE], choices[train.ADDITIVE], choices[train.SETTLED] = trainings.rules[t], 1, 0
+    choices[train.PATIENCE] = patience if stops else epochs + 1
+    limits[train.MAX_NORM], limits[train.MAX_VALUE] = numbers[MAX_NORM], numbers[MAX_VALUE]
+    limits[train.L1], limits[train.L2], limits[train.MIN_DELTA] = numbers[L1], numbers[L2], numbers[MIN_DELTA]
+    limits[train.MAX_SCORE], limits[train.MAX_LOSS], limits[train.BOUNDED] = SCORE_LIMIT, LOSS_LIMIT, 0.0
+    counts[train.EPOCHS], counts[train.STEPS], counts[train.BEST] = 0, 0, -1
+    plan = train.Plan(
         starts, bench.order[:n], bench.factors[:n], bench.shuffled[:n_train], bench.batches[: n_batches + 1],
         bench.rates[:steps], trainings.constants, trainings.hyper[t], choices, limits, key,
     )  # fmt: skip
     own = bench.vectors
-    vectors = Vectors(
+    vectors = train.Vectors(
         own.theta[:count], own.first[:count], own.second[:count], own.gradient[:count], own.best[:count],
         own.is_weight[:count], own.bound[:count],
     )  # fmt: skip
@@ -241,17 +258,17 @@ def train_network(state: State, net: Net, trainings: Trainings, t: int, n: int, 
     for i in range(count):
         vectors.first[i] = 0.0
         vectors.second[i] = 0.0
-    counters = Counters(bench.step_loss[:steps], bench.epoch_loss[: epochs if n_validation > 0 else 0], counts)
+    counters = train.Counters(bench.step_loss[:steps], bench.epoch_loss[: epochs if n_validation > 0 else 0], counts)
     data = batch.Events(bench.inputs[:n], bench.targets[:n], bench.weights[:n])
-    status = train_epochs(net, data, trainings.loss, plan, vectors, bench.work, counters, epochs)
-    if status not in (FINISHED, STOPPED_EARLY):
+    status = train.train_epochs(net, data, trainings.loss, plan, vectors, bench.work, counters, epochs)
+    if status not in (train.FINISHED, train.STOPPED_EARLY):
         return int(DIVERGED)
     finite = True
     for i in range(count):
         if not stops:
             vectors.best[i] = vectors.theta[i]
         finite &= np.isfinite(vectors.best[i])
-    return int(counts[0]) if finite else int(DIVERGED)
+    return int(counts[train.EPOCHS]) if finite else int(DIVERGED)
 
 
 @borrowing
@@ -283,9 +300,11 @@ def respond(net: Net, theta: Array, moments: Array, raw: Array, n: int, bench: B
 def ask_classifier(
     state: State, address: int, balanced: bool, n: int, n_other: int, bench: Bench, response: Array
 ) -> int:
-    """Let a classifier of Python train on n events and respond to n_other; return 0 or a failure."""
+    """Let a classifier of Python train on n events, of mean weight 1, and respond to n_other; return 0 or a failure."""
     if n > 0 and not share_weights(bench.targets, ZERO, n, balanced, bench.weights):
         return int(TOO_FEW)
+    for i in range(n):
+        bench.weights[i] *= n
     d = bench.raw.shape[1]
     call_classifier(
         address, state, bench.raw, bench.targets, bench.weights, n, bench.other, n_other, d, response[:n_other]

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from hepstat.checks import open_share
 from hepstat.errors import InputError
-from hepstat.infer import p_to_z
+from hepstat.infer.kolmogorov import distances
+from hepstat.infer.significance import p_to_z, z_change
 from hepstat.record import Record
 from hepstat.seeds import stream_key, toy_generator
 from hepstat.types import Floats
@@ -22,7 +23,6 @@ TAILS: tuple[TailKind, ...] = ("exponential", "square", "pareto")
 
 _LEAST = 50  # toys above the threshold
 _SAMPLES, _SLOW_SAMPLES, _SAMPLE = 999, 99, 500  # to compare distances with; of a fit that iterates; size of each
-_HALF_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +46,8 @@ class TailFit(Record):
     covariance : array of shape (2, 2)
         Of `scale` and `shape`.
     ks_p : float
-        p-value of the distance between the excesses and the fit, from samples of the fit that are fitted as well.
+        p-value of the distance between the excesses and the fit, from samples of the fit that are fitted as well; NaN
+        if the fit was not checked.
     """
 
     kind: str
@@ -111,20 +112,23 @@ class TailFit(Record):
         z = np.full(log_p.shape, np.nan)
         known = ~np.isnan(log_p)
         z[known] = p_to_z(log_p=log_p[known])
-        with np.errstate(over="ignore", invalid="ignore"):
-            return z, error * np.exp(log_p + 0.5 * z * z + _HALF_ROOT_TAU)
+        with np.errstate(divide="ignore"):
+            return z, z_change(z, np.log(error) + log_p)
 
     def __repr__(self) -> str:
         """Show the fit and whether toys agree with it."""
         shape = f", shape {self.shape:.3g} +- {np.sqrt(self.covariance[1, 1]):.2g}" if self.kind == "pareto" else ""
         error = np.sqrt(self.covariance[0, 0])
+        agreement = "not checked" if np.isnan(self.ks_p) else f"KS p = {self.ks_p:.2g}"
         return (
             f"TailFit({self.kind} above {self.threshold:.3g}: scale {self.scale:.3g} +- {error:.2g}{shape}; "
-            f"{self.n_above} of {self.n_toys} toys, KS p = {self.ks_p:.2g})"
+            f"{self.n_above} of {self.n_toys} toys, {agreement})"
         )
 
 
-def fit_tail(values: ArrayLike, kind: TailKind, *, share: float = 0.02, n_failed: int = 0) -> TailFit:
+def fit_tail(
+    values: ArrayLike, kind: TailKind, *, share: float = 0.02, n_failed: int = 0, check: bool = True
+) -> TailFit:
     """Fit the tail of a statistic by maximum likelihood.
 
     Parameters
@@ -138,6 +142,8 @@ def fit_tail(values: ArrayLike, kind: TailKind, *, share: float = 0.02, n_failed
         Share of toys above the threshold.
     n_failed : int, optional
         Further toys, without a statistic.
+    check : bool, optional
+        Whether to throw samples of the fit for `ks_p`, which takes far longer than the fit.
 
     Returns
     -------
@@ -169,7 +175,7 @@ def fit_tail(values: ArrayLike, kind: TailKind, *, share: float = 0.02, n_failed
         scale=scale,
         shape=shape,
         covariance=covariance,
-        ks_p=_agreement(excess, kind, scale, shape),
+        ks_p=_agreement(excess, kind, scale, shape) if check else np.nan,
     )
 
 
@@ -251,11 +257,10 @@ def _agreement(excess: Floats, kind: str, scale: float, shape: float) -> float:
 
 def _distances(excess: Floats, kind: str) -> Floats:
     """Return the Kolmogorov-Smirnov distance (m,) of every row (m, n) from the tail fitted to it."""
-    n = excess.shape[1]
-    rising, below = np.sort(excess, axis=1), np.arange(n) / n
+    rising = np.sort(excess, axis=1)
     if kind == "pareto":
         fits = [_fitted(row, kind)[:2] for row in rising]
         cdf = np.array([-np.expm1(_log_survival(row, *fit)[0]) for row, fit in zip(rising, fits, strict=True)])
     else:
         cdf = -np.expm1(-rising / rising.mean(axis=1, keepdims=True))
-    return np.asarray(np.maximum(cdf - below, below + 1.0 / n - cdf).max(axis=1))
+    return distances(cdf)

@@ -68,6 +68,18 @@ def test_points():
     assert len(draw_shapley(found, most=1).axes[0].collections) == 1
 
 
+@pytest.mark.parametrize("d", [1, 3, 4, 6])
+def test_label_of_colours(d):
+    """However few features there are, the label beside the bar runs over neither of the words at its ends."""
+    x = RNG.normal(size=(20, d))
+    figure = draw_shapley(shapley_values(lambda z: z.sum(axis=1), x, x[:5]))
+    save(figure)
+    axis = figure.axes[1].yaxis
+    label = axis.label.get_window_extent()
+    for word in figure.axes[1].get_yticklabels():
+        assert not label.overlaps(word.get_window_extent())
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_few_points(n):
     """A single event, and values that are all zero."""

@@ -147,6 +147,21 @@ def test_errors_of_background():
     assert_allclose((np.array(pulls) ** 2).mean(), 1.0, atol=0.15)
 
 
+@pytest.mark.parametrize("kind", ["heavy", "signed"])
+def test_errors_of_weighted_background(kind):
+    """Over 400 backgrounds of 30 events of unequal weights, the errors are those of the spread, within 15 %.
+
+    The score is a line, so that the base value and the values of an event are weighted means of normal numbers.
+    """
+    w = np.random.default_rng(4).exponential(size=30) ** 3 if kind == "heavy" else np.repeat([1.0, -1.0], [22, 8])
+    x, slopes = events(2, 3), np.array([1.0, -2.0, 0.5])
+    found = [shapley_values(lambda z: z @ slopes, x, events(30, 3, s), background_weights=w) for s in range(400)]
+    for name, error in (("base_value", "base_error"), ("values", "background_errors")):
+        spread = np.std([getattr(each, name) for each in found], axis=0)
+        stated = np.sqrt(np.mean([np.square(getattr(each, error)) for each in found], axis=0))
+        assert_allclose(stated, spread, rtol=0.15)
+
+
 def test_errors_of_ranking():
     """Mean absolute values scatter over events and backgrounds as their errors say, within 25 % (four errors)."""
     found = [shapley_values(curved, events(40, 4, 1000 + i), events(60, 4, 5000 + i)) for i in range(150)]

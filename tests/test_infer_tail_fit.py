@@ -1,9 +1,12 @@
 """Tails of a statistic: against the true ones, their errors over repeated sets, and toys that failed."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from hepstat.errors import InputError
 from hepstat.infer import TailFit, fit_tail
 
 N = 10_000
@@ -51,6 +54,23 @@ def test_tail_with_failed_toys():
     assert fit.influence(np.array([30.0]), np.ones(1), every).std() / np.sqrt(5100) == pytest.approx(
         10 / 5100, rel=0.02
     )
+
+
+def test_below_threshold_with_failed_toys():
+    """Below its threshold a tail with failed toys says nothing, without a warning."""
+    fit = fit_tail(np.random.default_rng(5).standard_exponential(5000), "exponential", n_failed=5, check=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_p = fit.log_p([0.1, 9.0])[0]
+    assert np.isnan(log_p).tolist() == [True, False]
+
+
+def test_ties():
+    """Toys tied with the threshold are not above it: what is left of the share has to be enough."""
+    z = np.append(np.random.default_rng(7).uniform(0.0, 1.0, 4000), np.full(1000, 3.0))
+    with pytest.raises(InputError, match=r"share: = 0\.02 leaves 0 of 5000 toys, 100 others are tied"):
+        fit_tail(z, "exponential")
+    assert fit_tail(np.append(z, np.linspace(4.0, 5.0, 60)), "exponential", check=False).n_above == 60
 
 
 def test_unchecked():

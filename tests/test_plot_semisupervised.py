@@ -1,5 +1,7 @@
 """Pictures of toys of semi-supervised searches: drawn without a window, with everything that was given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawn import save, words
@@ -47,6 +49,27 @@ def test_local_z(local):
     save(axes.figure)
 
 
+def test_what_local_z_leaves_out(toys, local):
+    """Toys outside of the edges are counted in the title of the legend, which is silent if there are none."""
+    narrow = local_significance(toys, search(), edges=np.linspace(-1.0, 1.0, 9))
+    for each, chosen in ((narrow, (0, 5)), (local, (0, 5))):
+        axes = draw_local_z(each, procedure="random", recipe="profiled", steps=chosen).axes[0]
+        at = each.procedures.index("random"), each.recipes.index("profiled")
+        outside = [f"{each.n[at][step] - each.counts[at][step].sum():,}" for step in chosen]
+        wanted = "random, profiled" + (f"; outside: {', '.join(outside)}" if each is narrow else "")
+        assert axes.get_legend().get_title().get_text() == wanted
+        save(axes.figure)
+
+
+def test_toys_that_failed(toys):
+    """The pictures of the largest significance say how many toys have none."""
+    found = maximum(toys, search(), procedure="random", recipe="profiled")
+    failed = replace(found, values=found.values[:-12], n_failed=found.n_failed + 12)
+    names = words(draw_largest_z(failed).axes[0])
+    assert any(name.endswith(f"{N:,} toys, {failed.n_failed} failed") for name in names)
+    assert words(draw_global_z(failed).axes[0])[1] == f"Toys, {failed.n_failed} failed"
+
+
 def test_rejection_scan(local):
     """A curve for each procedure, means above widths."""
     figure = draw_rejection_scan(local, recipe="profiled", title="t")
@@ -65,6 +88,8 @@ def test_largest_z(toys):
     assert figure.axes[1].get_ylabel() == "Trials factor"
     save(figure)
     save(draw_largest_z(found, bins=5))
+    strong = maximum(records(300, 1, signal=25.0), search(), procedure="in-sample", recipe="profiled")
+    save(draw_largest_z(strong))
 
 
 def test_global_z(toys):
@@ -108,6 +133,13 @@ def test_power_table(toys):
     strong = power_table(toys, records(300, 3, signal=4.0), search(), procedures=["cross-fitted"], over=["steps"])
     assert np.isinf(strong.median_upper).all()
     save(draw_power_table(strong))
+    some = toys[:1000].copy()
+    some["z"][:20, 1] = np.nan
+    table = power_table(some, records(300, 3, signal=4.0), search(), recipes=["profiled"], over=["steps"])
+    figure = draw_power_table(table)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert [label for label in labels if "failed" in label] == ["cross-fitted, profiled, steps (20 failed)"]
+    save(figure)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,18 @@ def test_area_error_with_weights(rng):
     assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.12)
 
 
+@pytest.mark.parametrize("width", [0.7, 2.0])
+def test_area_error_with_weights_of_scores(rng, width):
+    """The same, within 12%, of a normal distribution drawn with another width: weights rise to the tails or fall."""
+    found = []
+    for _ in range(400):
+        x = width * rng.normal(size=500)
+        reference = Weighted(x, np.exp(-0.5 * x**2 * (1.0 - 1.0 / width**2)))
+        found.append(area(reference, Weighted(rng.normal(size=400), np.ones(400))))
+    spread, error = np.std([area for area, _ in found]), np.sqrt(np.mean([error**2 for _, error in found]))
+    assert spread == pytest.approx(error, rel=0.12)
+
+
 def test_moments_and_errors(rng):
     """Means, widths and correlations; pulls of their differences over 150 pairs of samples have width 1 within 15%."""
     mixing = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])

@@ -30,6 +30,21 @@ def test_columns():
         draw_sample_comparison(X, X, names=list("aabcd"))
 
 
+def test_what_leaks_is_said():
+    """The share of a sample beyond an end of the axis is written there, unless the reference has as much."""
+    rng = np.random.default_rng(2)
+    x = rng.exponential(size=(2000, 2))
+    y = rng.exponential(size=(2000, 2))
+    y[:100, 0] *= -1.0
+    figure = draw_sample_comparison(x, y)
+    share = np.mean(y[:, 0] < np.sort(x[:, 0])[3])
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"\u2190 {100 * share:.3g}%"]
+    assert not figure.axes[1].texts
+    save(figure)
+    figure = draw_sample_comparison(x, np.where(np.abs(y) < 1.0, np.abs(y), 20.0), sample_weights=np.full(2000, 2.0))
+    assert all(axes.texts[0].get_text().endswith("% \u2192") for axes in figure.axes)
+
+
 def test_correlations():
     """Three matrices with numbers for few columns, without for many; bold where a difference is significant."""
     y = X[:, [0, 1, 2, 3, 4]].copy()

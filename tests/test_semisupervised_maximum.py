@@ -1,11 +1,14 @@
 """The largest significance over steps and masses: p-values, trials factors, bounds, tails, reach and calibration."""
 
+import warnings
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from semisupervised_records import nested, records, search
 
 from hepstat.errors import InputError
-from hepstat.infer import p_to_z, toy_p_value, z_to_p
+from hepstat.infer import binomial_interval, p_to_z, toy_p_value, z_to_p
 from hepstat.semisupervised.maximum import MaximumDistribution, maximum
 from hepstat.semisupervised.reach import CalibrationReport, Reach, calibration_report, reach
 
@@ -96,16 +99,54 @@ def test_error_of_factor():
         assert np.std(values) == pytest.approx(np.mean(errors), rel=0.3)
 
 
-def test_effective_steps(over_steps):
-    """Independent steps are counted right; nested ones count for fewer, and for more at higher levels."""
-    z = np.sort(np.random.default_rng(1).standard_normal((N, 6)).max(axis=1))
-    apart = MaximumDistribution("p", "r", "steps", 0, 6, z, np.empty(0), N, 0, 0, None)
-    for level in (1.0, 2.0):
-        value, low, high = apart.n_effective(level)
-        assert abs(value - 6.0) < 3.0 * 0.5 * (high - low)
-    values = over_steps.n_effective([0.0, 1.0, 2.0])[0]
-    assert np.all(np.diff(values) > 0)
-    assert np.all((values > 1.0) & (values < 10.0))
+def test_trials_factor_without_local_toys(toys):
+    """The factor against toys is refused where these have no local significance at the mass of the search."""
+    spectrum = SimpleNamespace(range=(100.0, 200.0), values={"signal_mean": 150.0})
+    for positions, known in (([140.0, 150.0], True), ([140.0, 155.0], False)):
+        given = search()
+        given.spectrum, given.positions = spectrum, np.array(positions)
+        found = maximum(toys, given, procedure="random", over="steps and mass")
+        assert found.local.size == (N if known else 0)
+        if known:
+            assert found.trials_factor(1.0, against="toys")[0] > 1.0
+        else:
+            with pytest.raises(InputError, match="against: is 'toys', which have no local significance at step 0"):
+                found.trials_factor(1.0, against="toys")
+    with pytest.raises(InputError, match="against: is 'toys'"):
+        maximum(toys, search(recipes=("a", "b")), procedure="random", over="mass").trials_factor(1.0, against="toys")
+    assert maximum(toys, given, **INDEPENDENT).local.size == N
+
+
+def test_trials_factor_far_out(over_steps):
+    """Local p-values that underflow are no error; what does not fit a number is infinite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        factor, low, high = over_steps.trials_factor([39.0, np.inf])
+    assert np.isnan(factor).all()
+    assert (low.tolist(), high.tolist()) == ([0.0, 0.0], [np.inf, np.inf])
+    z = np.sort(np.random.default_rng(1).uniform(30.0, 42.0, 300))
+    far = MaximumDistribution("p", "r", "steps", 0, 6, z, np.empty(0), 300, 0, 0, None)
+    assert far.trials_factor(37.0)[0] == pytest.approx(np.sum(z >= 37.0) / 300 / z_to_p(37.0), rel=1e-9)
+    assert np.isinf(far.trials_factor(40.0)[0])
+
+
+def test_crossings_of_failed_scans():
+    """Toys whose scan failed at a step do not enter the bound there with no crossing; steps never scanned are none."""
+    toys = records(2000, 4)
+    fine = maximum(toys, search(), procedure="random", over="steps and mass")
+    toys["z_scan"][:1000, 3, 0] = np.nan
+    toys["crossings"][:1000, 3, 0] = 0
+    toys["z_scan"][:, 3, 9] = np.nan
+    toys["crossings"][:, 3, 9] = -1
+    found = maximum(toys, search(), procedure="random", over="steps and mass")
+    assert found.crossings["step 0"].n_toys == 1000
+    assert found.crossings["step 0"].mean == toys["crossings"][1000:, 3, 0].mean()
+    assert found.crossings["step 1"].mean == fine.crossings["step 1"].mean
+    assert found.crossings["all steps"].mean == toys["crossings"][1000:, 3, :9].sum(axis=1).mean()
+    with pytest.raises(InputError, match="step: is 9, where no two scans are known"):
+        found.gross_vitells(3.0, step=9)
+    toys["crossings"] = -1
+    assert maximum(toys, search(), procedure="random", over="steps and mass").crossings == {}
 
 
 def test_gross_vitells(over_all):
@@ -145,6 +186,21 @@ def test_tail_only_if_asked(over_steps):
     assert np.isfinite(high[-1])
 
 
+def test_pareto_tail_beyond_its_end():
+    """Beyond the end of a tail p is 0, at most what no toy says, and the significance infinite."""
+    z = np.sort(np.random.default_rng(39).beta(1.0, 4.0, N))
+    found = MaximumDistribution("p", "r", "steps", 0, 10, z, z, N, 0, 0, None)
+    tail = found.tail("pareto", share=0.1)
+    assert tail.shape < 0
+    beyond = tail.threshold - tail.scale / tail.shape + 0.5
+    p, lower, upper = found.p_global([0.5, beyond], tail=tail)
+    assert (p[1], lower[1], upper[1]) == (0.0, 0.0, binomial_interval(0, N)[1])
+    assert 0.0 < lower[0] < p[0] < upper[0]
+    best, low, high = found.z_global([0.5, beyond], tail=tail)
+    assert np.isinf([best[1], high[1]]).all()
+    assert low[1] == pytest.approx(p_to_z(upper[1]))
+
+
 def test_reach(over_steps):
     """The 3-sigma point has an error, higher ones are not reached; local and global agree with each other."""
     found = reach(over_steps)
@@ -178,6 +234,18 @@ def test_calibration(over_steps):
         sigma.append(calibration_report(*pair, thresholds=[0.1]).n_sigma[0])
     assert np.std(sigma) == pytest.approx(1.0, abs=0.3)
     assert abs(np.mean(sigma)) < 0.45
+
+
+def test_calibration_of_failed_toys():
+    """Failed toys are beyond everything in both sets, so that their share in both is no deviation."""
+    first, second = (maximum(records(2000, seed, failed=60), search(), **INDEPENDENT) for seed in (11, 12))
+    report = calibration_report(first, second, thresholds=[0.1, 0.05, 0.01])
+    assert report.calibration.n == 2000
+    assert np.all(np.abs(report.n_sigma[:2]) < 4.0)
+    assert report.rates[2] == 0.0
+    assert np.isnan(report.n_sigma[2])
+    worse = calibration_report(first, maximum(records(2000, 13, failed=200), search(), **INDEPENDENT), thresholds=[0.1])
+    assert worse.n_sigma[0] > 4.0
 
 
 def test_record(over_all):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from semisupervised_records import PROCEDURES, records, search
+from semisupervised_records import PROCEDURES, WIDTHS, records, search
 
 from hepstat.errors import InputError
 from hepstat.infer import compare_power, p_to_z, toy_p_value, z_to_p
@@ -44,7 +44,8 @@ def test_statistics(table):
     assert table.n_null == N
     assert table.n_signal == M
     assert table.level == pytest.approx(10 / N)
-    assert table.z_most == pytest.approx(p_to_z(1.0 / (N + 1)))
+    assert table.z_most == pytest.approx(np.full(92, p_to_z(1.0 / (N + 1))))
+    assert not table.n_failed.any()
 
 
 def test_known_power(table):
@@ -55,7 +56,7 @@ def test_known_power(table):
     assert abs(table.power[k] - stats.norm.sf(p_to_z(table.level) - 2.0)) < 4.0 * table.power_error[k]
     wide = at(table, "cross-fitted", "side bands", "step", 9)
     assert table.mean[wide] == pytest.approx(table.mean[k], abs=1e-3)
-    assert table.saturated[k] == pytest.approx(stats.norm.sf(table.z_most - 2.0), abs=0.06)
+    assert table.saturated[k] == pytest.approx(stats.norm.sf(table.z_most[k] - 2.0), abs=0.06)
 
 
 def test_equal_level(null, signal, table):
@@ -72,7 +73,7 @@ def test_against_infer(null, signal, table):
     t, other = (toys["z"][:, 3, 1].max(axis=1).astype(float) for toys in (null, signal))
     z = np.sort([toy_p_value(t, value).z for value in other[:50]])
     assert np.median([toy_p_value(t, value).z for value in other]) == pytest.approx(table.median[k])
-    assert z[-1] <= table.z_most
+    assert z[-1] <= table.z_most[k]
     compared = compare_power({"it": (t, other)}, table.level)
     assert table.power[k] == pytest.approx(compared.power[0])
     assert table.power_error[k] == pytest.approx(compared.error[0])
@@ -129,7 +130,7 @@ def test_saturation(null):
     strong = records(200, 3, signal=3.0)
     options = {"procedures": ["cross-fitted"], "recipes": ["profiled"], "over": ["step"], "steps": [9]}
     counted = power_table(null, strong, search(), **options)
-    assert counted.median[0] == pytest.approx(counted.z_most)
+    assert counted.median[0] == pytest.approx(counted.z_most[0])
     assert np.isinf(counted.median_upper[0])
     assert counted.saturated[0] > 0.9
     assert "counted as Z" in counted.message
@@ -150,6 +151,68 @@ def test_failed_toys(null, signal):
     worse = power_table(one, two, search(), **options)
     assert worse.mean[0] < fine.mean[0]
     assert worse.power[0] < fine.power[0]
+
+
+def test_equal_medians(null):
+    """Medians beyond all toys do not make the first in the list the best: the mean decides, then power, then shares."""
+    strong = records(200, 3, signal=3.0)
+    options = {"recipes": ["profiled"], "over": ["step"], "steps": [9], "procedures": ["random", "cross-fitted"]}
+    strong["z"][60:, 3] += 6.0 * WIDTHS[:, np.newaxis]
+    found = power_table(null[:1000], strong, search(), **options)
+    assert found.lead == pytest.approx([0.0, 0.0])
+    assert found.best == 1
+    assert found.ranked().tolist() == [1, 0]
+    assert found.first[1] > 0.99
+    assert "1 other has the same median, beyond all toys without signal: the mean decided" in found.message
+    twice = power_table(null[:1000], strong, search(), **options | {"procedures": ["random"], "recipes": None})
+    assert "1 other has the same median, beyond all toys without signal: the order of the list decided" in twice.message
+    assert twice.first == pytest.approx([0.5, 0.5])
+    alone = power_table(null[:1000], strong, search(), **options | {"procedures": ["cross-fitted"]})
+    assert "its median lies beyond all toys without signal" in alone.message
+
+
+def test_message_of_many(null, signal):
+    """That the best was chosen among many on the same toys is said, and whose bootstrap samples are meant."""
+    many = power_table(null, signal, search(), over=["steps"])
+    assert "chosen among 8 on the same toys" in many.message
+    assert "of bootstrap samples of toys with signal" in many.message
+    few = power_table(null, signal, search(), over=["steps"], procedures=["random"])
+    assert "chosen among" not in few.message
+
+
+def test_failed_null_toys(null):
+    """Failed toys end the significances that toys can give, which is said; levels below that end are refused."""
+    toys, strong = null[:1000].copy(), records(200, 3, signal=3.0)
+    toys["z"][:20, 1, 1, 9] = np.nan
+    options = {"procedures": ["cross-fitted"], "recipes": ["profiled"], "over": ["step"], "steps": [0, 9]}
+    found = power_table(toys, strong, search(), **options)
+    assert found.n_failed.tolist() == [0, 20]
+    assert found.z_most == pytest.approx(p_to_z(np.array([1.0, 21.0]) / 1001.0))
+    assert found.median[1] == pytest.approx(found.z_most[1])
+    assert np.isfinite(found.median_upper[1])
+    assert found.saturated[1] > 0.9
+    assert found.level == pytest.approx(30 / 1000)
+    assert found.power[1] > 0.9
+    assert len(found.table().columns) == len(power_table(null[:1000], strong, search(), **options).table().columns) + 1
+    only = power_table(toys, strong, search(), **options | {"steps": [9]})
+    assert "beyond all toys without signal that did not fail, counted as Z = 2.03" in only.message
+    assert "20 toys without signal failed, so that no global Z is above 2.03" in only.message
+    far = power_table(toys, strong, search(), **options | {"steps": [9]}, tail="square", tail_share=0.1)
+    assert far.median[0] == pytest.approx(p_to_z(0.02), abs=1e-3)
+    assert "so that no global Z is above 2.05" in far.message
+    with pytest.raises(InputError, match=r"level: is 0.02, which 1000 toys, 20 of which failed, do not reach"):
+        power_table(toys, strong, search(), **options, level=0.02)
+
+
+def test_all_null_toys_failed(null, signal):
+    """Where all toys without signal failed nothing is found, and nothing is said to be beyond them."""
+    toys = null[:300].copy()
+    toys["z"][:, 3, 1] = np.nan
+    found = power_table(toys, signal[:50], search(), procedures=["random"], recipes=["profiled"], over=["steps"])
+    assert (found.saturated[0], found.power[0], found.level) == (0.0, 0.0, pytest.approx(10 / 300))
+    assert found.median[0] == found.z_most[0] == pytest.approx(p_to_z(300 / 301))
+    assert "all toys without signal failed" in found.message
+    assert "beyond" not in found.message
 
 
 def test_masses(table):
@@ -185,6 +248,10 @@ def test_same_toys():
         ({"procedures": []}, "procedures: leave nothing"),
         ({"recipes": ["none"]}, "recipes: is 'none'"),
         ({"steps": [10]}, "steps: is 10"),
+        ({"steps": [9, -1]}, "steps: are .9, 9.. Name each once"),
+        ({"procedures": ["random", "random"]}, "procedures: are .*Name each once"),
+        ({"recipes": ["profiled", "profiled"]}, "recipes: are .*Name each once"),
+        ({"over": ["steps", "steps"]}, "over: are .*Name each once"),
         ({"candidates": ["none"]}, "candidates: are none"),
         ({"tail": "pareto"}, "tail: is 'pareto'"),
         ({"tail": "none"}, "tail: is 'none'"),

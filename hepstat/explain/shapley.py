@@ -14,6 +14,7 @@ from hepstat.errors import InputError
 from hepstat.execution import cut, map_ordered
 from hepstat.explain.coalitions import Design, exact_design, sampled_design
 from hepstat.explain.predictor import Predictor, checked_events, predictor
+from hepstat.infer.ranks import variance_of_mean
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
 from hepstat.types import Floats, Ints
@@ -176,7 +177,7 @@ def shapley_values(
         errors=np.sqrt(variances),
         background_errors=np.sqrt(background_variances),
         base_value=base_value,
-        base_error=float(np.sqrt(_variance_of_mean((base - base_value)[np.newaxis], weights)[0])),
+        base_error=float(np.sqrt(variance_of_mean((base - base_value)[np.newaxis], weights)[0])),
         predictions=f.values(inputs),
         importance=np.abs(values).mean(axis=0),
         importance_errors=_importance_errors(values, blocks, design, weights),
@@ -223,7 +224,7 @@ class _Job:
         return _Block(
             values,
             np.maximum(self.design.variances(residuals), 0.0),
-            _variance_of_mean(shares, self.weights).T,
+            variance_of_mean(shares, self.weights).T,
             np.einsum("nk,knb->kb", signs, shares),
             signs.T @ residuals,
         )
@@ -243,17 +244,11 @@ def _design(method: str, d: int, samples: int, rng: Rng | None) -> tuple[Design,
     return sampled_design(d, samples, toy_generator(stream_key(rng), 0)), "kernel"
 
 
-def _variance_of_mean(deviations: Floats, weights: Floats) -> Floats:
-    """Return the variance of a mean with weights that add up to 1 over the last axis; NaN for a single entry."""
-    m = weights.size
-    return np.asarray(deviations**2 @ weights**2 * (m / (m - 1) if m > 1 else np.nan))
-
-
 def _importance_errors(values: Floats, blocks: Sequence[_Block], design: Design, weights: Floats) -> Floats:
     """Return the standard errors (d,) of mean absolute values (n, d); parts that cannot be told are left out."""
     n = len(values)
     of_events = np.abs(values).var(axis=0, ddof=1) / n if n > 1 else np.zeros(values.shape[1])
-    of_background = _variance_of_mean(np.sum([block.by_row for block in blocks], axis=0) / n, weights)
+    of_background = variance_of_mean(np.sum([block.by_row for block in blocks], axis=0) / n, weights)
     of_pairs = np.zeros(values.shape[1])
     if design.n_drawn:
         m = design.n_drawn

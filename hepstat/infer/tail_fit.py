@@ -64,7 +64,8 @@ class TailFit(Record):
         """Return log P(T >= t) and its standard error for values at or above the threshold; NaN below.
 
         The error is that of the number of toys above the threshold and of the fitted parameters. It does not know
-        whether the tail goes on as it was fitted.
+        whether the tail goes on as it was fitted. Beyond the end of a tail log P is -infinity and has no error, NaN,
+        unless toys failed.
         """
         x = np.asarray(t, dtype=np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -74,9 +75,9 @@ class TailFit(Record):
         spread = a * by_scale**2 + 2.0 * b * by_scale * by_shape + d * by_shape**2
         above, failed = self.n_above / self.n_toys, self.n_failed / self.n_toys
         log_p = np.log(above) + log_s
-        if self.n_failed:
-            log_p = np.logaddexp(log_p, np.log(failed))
         with np.errstate(over="ignore", invalid="ignore"):
+            if self.n_failed:
+                log_p = np.logaddexp(log_p, np.log(failed))
             part = np.exp(np.log(above) + log_s - log_p)  # that of toys above the threshold
             counts = (part**2 / above + failed * np.exp(-2.0 * log_p) if self.n_failed else 1.0 / above) - 1.0
             return log_p, np.sqrt(counts / self.n_toys + part**2 * spread)
@@ -152,16 +153,19 @@ def fit_tail(
     Raises
     ------
     InputError
-        For fewer than 50 toys above the threshold, an unknown kind, or for "square" a threshold that is not above 0.
+        For fewer than 50 toys above the threshold, those tied with it left out, an unknown kind, or for "square" a
+        threshold that is not above 0.
     """
     if kind not in TAILS:
         raise InputError("tail", f"is {kind!r}", f"Choose from {', '.join(TAILS)}")
     rising = np.sort(np.asarray(values, dtype=np.float64))
     n_above = int(open_share(share, "share") * rising.size)
-    if n_above < _LEAST:
-        raise InputError("share", f"= {share:g} leaves {n_above} of {rising.size} toys", f"{_LEAST} are needed")
-    threshold = float(rising[-n_above - 1])
+    threshold = float(rising[-n_above - 1]) if n_above else np.inf
     above = rising[rising > threshold]
+    if above.size < _LEAST:
+        tied = f", {n_above - above.size} others are tied" if n_above > above.size else ""
+        problem = f"= {share:g} leaves {above.size} of {rising.size} toys{tied}"
+        raise InputError("share", problem, f"{_LEAST} are needed")
     if kind == "square" and threshold <= 0:
         raise InputError("share", f"= {share:g} is above {threshold:.3g}, whose square does not rise", "Lower it")
     excess = _excess(above, threshold, kind)

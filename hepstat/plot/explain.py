@@ -22,6 +22,7 @@ _BINS = 80  # along the axis, by which the density of points is found
 _WIDTH = 0.4  # of a row, to either side, that the densest bin fills
 _FEW = 12.0  # points of a bin that do so at least
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)  # whose multiples, modulo 1, are spread evenly
+_LONG = 6  # rows from which on there is room for a long label of the colours
 _ROW, _FRAME = 0.34, 1.3  # height in inches, of a feature and of the rest
 
 
@@ -102,7 +103,7 @@ def draw_shapley(result: ShapleyValues, *, most: int = 20, title: str = "") -> F
         bar.ax.set_yticklabels(("Low", "High"))
         bar.ax.minorticks_off()
         bar.ax.tick_params(length=0)
-        bar.set_label("Value of the feature (rank)", labelpad=-12)
+        bar.set_label("Value of the feature (rank)" if shown.size >= _LONG else "Value (rank)", labelpad=-12)
         bar.outline.set_visible(False)
     return figure
 

@@ -23,6 +23,7 @@ __all__ = ["draw_correlation_difference", "draw_sample_comparison"]
 _MOST_VALUES = 20  # of a column that gets a bin for each
 _TAIL = 0.002  # share of the reference beyond either end of the axis, at most
 _PANEL = 2.3  # inches, height of a column
+_SURE = 3.0  # standard errors by which more of the sample is beyond
 _FEW = 8  # columns up to which cells are written on
 _DARK = 0.6  # of the scale, where letters on it are white
 
@@ -59,8 +60,9 @@ def draw_sample_comparison(
     Returns
     -------
     matplotlib.figure.Figure
-        The reference is filled, with a band of its statistical errors; the sample is points with theirs. Nothing is
-        shown or written.
+        The reference is filled, with a band of its statistical errors; the sample is points with theirs. Where more of
+        the sample than of the reference lies beyond an end of the axis, by three standard errors, its share is written
+        there. Nothing is shown or written.
 
     Raises
     ------
@@ -174,9 +176,27 @@ def _draw_column(
     axes.errorbar(middle, heights[1], errors[1], label=labels[1], zorder=4, **points)
     axes.set_xlim(edges[0], edges[-1])
     top = max(float((height + error).max()) for height, error in zip(heights, errors, strict=True))
-    axes.set_ylim(0.0, 1.08 * top if top > 0 else 1.0)
+    beyond = [_more_beyond(values, weights, edges[0], -1.0), _more_beyond(values, weights, edges[-1], 1.0)]
+    ends = ("\u2190 {:.3g}%", 0.02, "left"), ("{:.3g}% \u2192", 0.98, "right")
+    for share, (text, place, side) in zip(beyond, ends, strict=True):
+        if share > 0:
+            style: Any = {"transform": axes.transAxes, "ha": side, "va": "top", "fontsize": 9, "zorder": 5}
+            axes.text(place, 0.97, text.format(100.0 * share), **style)
+    room = 1.25 if any(beyond) else 1.08
+    axes.set_ylim(0.0, room * top if top > 0 else 1.0)
     axes.set_yticks([])
     axes.minorticks_off()
+
+
+def _more_beyond(values: tuple[Floats, Floats], weights: list[Floats], end: float, sign: float) -> float:
+    """Return the share of the sample beyond an end of the axis, or 0 if it may be that of the reference."""
+    shares, variances = [], []
+    for x, w in zip(values, weights, strict=True):
+        share = w / w.sum()
+        out = sign * (x - end) > 0
+        shares.append(float(share @ out))
+        variances.append(float(share**2 @ out))
+    return shares[1] if shares[1] - shares[0] > _SURE * np.sqrt(sum(variances)) else 0.0
 
 
 def _draw_matrix(axes: Axes, values: Floats, names: tuple[str, ...], title: str, options: Any) -> Any:

@@ -53,7 +53,8 @@ def draw_local_z(
     Returns
     -------
     matplotlib.figure.Figure
-        Bands are standard errors. Nothing is shown or written.
+        Bands are standard errors. The legend has means and widths of all toys, and for each step how many are outside
+        of the edges of `local`, if any are. Nothing is shown or written.
 
     Raises
     ------
@@ -97,7 +98,10 @@ def draw_local_z(
             axes.set_ylim(0.0, 1.45 * top)
         axes.set_xlabel(_LOCAL)
         axes.set_ylabel("Density of toys")
-        axes.legend(loc="upper right", title=f"{procedure}, {recipe}", ncols=2, fontsize=9)
+        outside = local.n[at][chosen] - local.counts[at][chosen].sum(axis=1)
+        name = f"{procedure}, {recipe}"
+        name += f"; outside: {', '.join(f'{k:,}' for k in outside)}" if outside.any() else ""
+        axes.legend(loc="upper right", title=name, ncols=2, fontsize=9)
     return figure
 
 
@@ -189,7 +193,8 @@ def draw_largest_z(distribution: Any, *, observed: float | None = None, bins: in
         middle = 0.5 * (edges[1:] + edges[:-1])
         name = f"{distribution.procedure}, {distribution.recipe}, over {distribution.over}"
         bars = np.sqrt(counts[seen]) * scale
-        top.errorbar(middle[seen], counts[seen] * scale, bars, label=f"{name}: {distribution.n_toys:,} toys", **POINTS)
+        text = f"{name}: {distribution.n_toys:,} toys{_failed(distribution)}"
+        top.errorbar(middle[seen], counts[seen] * scale, bars, label=text, **POINTS)
         grid = np.linspace(min(edges[0], -1.0), edges[-1], 400)
         normal = np.exp(-0.5 * grid**2) / _ROOT_TAU
         top.plot(grid, normal, color=COLOURS["background"], linewidth=1.5, label="N(0, 1), a single place")
@@ -206,7 +211,7 @@ def draw_largest_z(distribution: Any, *, observed: float | None = None, bins: in
         below.fill_between(z, low, high, color=COLOURS["total"], **BAND)
         known = high[np.isfinite(high) & np.isfinite(factor)]
         below.set_yscale("log")
-        below.set_ylim(0.8, 2.0 * float(max(known.max(initial=1.0), 2.0)))
+        below.set_ylim(0.8, 2.0 * float(np.clip(known.max(initial=1.0), 2.0, 1e300)))
         below.set_xlim(grid[0], grid[-1])
         below.set_xlabel(_LARGEST)
         below.set_ylabel("Trials factor")
@@ -233,8 +238,8 @@ def draw_global_z(distribution: Any, z: ArrayLike | None = None, *, tail: Any = 
     Returns
     -------
     matplotlib.figure.Figure
-        Toys end where fewer than one is expected beyond. The bounds of Gross and Vitells are drawn if masses were
-        scanned. Nothing is shown or written.
+        Toys end where none is beyond; any that failed are beyond all values, and the legend counts them. The bounds of
+        Gross and Vitells are drawn if masses were scanned. Nothing is shown or written.
 
     Raises
     ------
@@ -247,7 +252,8 @@ def draw_global_z(distribution: Any, z: ArrayLike | None = None, *, tail: Any = 
         raise InputError("z", "does not rise", "Sort it")
     k, n = distribution.n_beyond(x), float(distribution.n_toys)
     share = np.where(k > 0, k / n, np.nan)
-    curves: dict[str, tuple[Floats, Floats]] = {"Toys": (share, np.sqrt(share * (1.0 - share) / n))}
+    name = f"Toys{_failed(distribution)}"
+    curves: dict[str, tuple[Floats, Floats]] = {name: (share, np.sqrt(share * (1.0 - share) / n))}
     if distribution.crossings is not None:
         several = distribution.n_steps > 1
         curves["Gross-Vitells" + (", sum of steps" if several else "")] = distribution.gross_vitells(x)
@@ -323,7 +329,8 @@ def draw_power_table(table: Any, *, most: int = 12, title: str = "") -> Figure:
     -------
     matplotlib.figure.Figure
         Medians with intervals, arrows where these are open, and means with errors; beside them the power. What is no
-        candidate for the best has an asterisk. Nothing is shown or written.
+        candidate for the best has an asterisk; toys without signal that failed are counted beside the name. Nothing is
+        shown or written.
 
     Raises
     ------
@@ -340,7 +347,8 @@ def draw_power_table(table: Any, *, most: int = 12, title: str = "") -> Figure:
         right.set_xlabel(f"Power at {table.level:.2g}")
         low = float((table.power[ranked] - table.power_error[ranked]).min())
         right.set_xlim(max(0.0, low - 0.08), min(1.0, float((table.power + table.power_error)[ranked].max()) + 0.08))
-        names = [table.name(i) + ("" if table.candidates[i] else " *") for i in ranked]
+        failed = [f" ({n:,} failed)" if n else "" for n in table.n_failed]
+        names = [table.name(i) + failed[i] + ("" if table.candidates[i] else " *") for i in ranked]
         left.set_yticks(y, names, fontsize=8.5)
         left.set_ylim(-0.7, ranked.size - 0.3)
         for axes in (left, right):
@@ -361,10 +369,16 @@ def _draw_medians(axes: Axes, table: Any, ranked: Any, y: Any) -> None:
         axes.plot(median[~closed] + 0.02, (y + 0.13)[~closed], **arrows)
     style |= {"color": "0.3", "marker": "s"}
     axes.errorbar(table.mean[ranked], y - 0.13, xerr=table.mean_error[ranked], label="Mean", **style)
-    nearest = max(float(np.max(median)), float(np.max(table.mean[ranked])))
-    if nearest > table.z_most - 1.0:
-        axes.axvline(table.z_most, color="0.5", linewidth=1.0, linestyle=":", label="End of toys")
+    last = table.z_most[ranked]
+    near = np.maximum(median, table.mean[ranked]) > last - 1.0
+    if near.any():
+        style = {"color": "0.5", "linewidth": 1.0, "linestyle": ":"}
+        axes.vlines(last[near], y[near] - 0.5, y[near] + 0.5, label="End of toys", **style)
     axes.set_xlabel("Expected global significance")
+
+
+def _failed(distribution: Any) -> str:
+    return f", {distribution.n_failed:,} failed" if distribution.n_failed else ""
 
 
 def _place(names: Sequence[str], wanted: str, argument: str) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import wasserstein_distance
 
 from hepstat.checks import column_names, event_weights, features, whole_number
 from hepstat.errors import InputError
@@ -263,6 +262,8 @@ def _moments(events: Weighted) -> _Moments:
 
 def _columns(first: Weighted, second: Weighted, width: Floats) -> tuple[Floats, Floats, Floats]:
     """Return distances of Kolmogorov and Smirnov with p-values, and of Wasserstein in widths, (d,) each."""
+    from scipy.stats import wasserstein_distance  # lazily: it takes longer to import than all else
+
     d = width.size
     ks, p, w1 = np.empty(d), np.empty(d), np.empty(d)
     for j in range(d):

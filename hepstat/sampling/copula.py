@@ -20,6 +20,7 @@ __all__ = ["GaussianCopula"]
 
 _TERMS = 200  # of a series in Hermite polynomials
 _MOST = 1.0 - 1e-9  # largest correlation of normal numbers that is looked for
+_TOP = 1.0 - 2.0**-53  # largest number below 1, where weights are too small to tell a share from it
 _LEAST = 1e-9  # eigenvalue of their correlation matrix
 
 
@@ -56,9 +57,10 @@ class GaussianCopula(DrawnSampler):
     -----
     Sklar's theorem; Nelsen, *An Introduction to Copulas* (2006), sections 2.3 and 5; Nataf, C. R. Acad. Sci. 225 (1962)
     42. Correlations are those of normal scores: of a column the quantiles of the normal distribution at the middle of
-    each event's step in the distribution function. A discrete column has one score for all events with a value, which
-    correlates less than the normal numbers do; these get the correlation that explains that of the scores. A matrix
-    with a negative eigenvalue, which can come of this, is replaced by that without it, scaled to ones in the diagonal.
+    each event's step in the distribution function. Events with the same value have one score, which correlates less
+    than the normal numbers do; these get the correlation that explains that of the scores, in discrete columns and in
+    others where different events share a value, such as a pT that is zero without a jet. A matrix with a negative
+    eigenvalue, which can come of this, is replaced by that without it, scaled to ones in the diagonal.
 
     Values lie between the least and the largest of the events: bounds are kept, and there are no tails beyond. What is
     lost is any dependence that is not that of normal numbers, such as a circle or a correlation of tails.
@@ -77,22 +79,25 @@ class GaussianCopula(DrawnSampler):
         g, w = whole_number(nodes, "nodes", at_least=2), w / w.sum()
         d = x.shape[1]
         steps = np.isin(np.arange(d), column_numbers(discrete, given, "discrete")) | (np.ptp(x, axis=0) == 0)
+        tied, n_different = steps.copy(), _number_of_different(x)
         sizes, tables, series = np.zeros(d, np.int64), np.zeros((d, 2, g)), np.zeros((d, _TERMS))
         scores = np.empty(x.shape)
         for j in range(d):
-            scores[:, j] = ndtri(mid_ranks(x[:, j], w))
+            scores[:, j] = ndtri(np.minimum(mid_ranks(x[:, j], w), _TOP))
             series[j, 0] = 1.0
+            values, borders = _steps(x[:, j], w)
+            tied[j] |= values.size < n_different
+            if tied[j]:
+                series[j] = _hermite_series(borders)
             if steps[j]:
-                values, borders = _steps(x[:, j], w)
                 if values.size > g:
                     problem = f"holds {given[j]} with {values.size} values"
                     raise InputError("discrete", problem, f"Leave it out, or pass {values.size} nodes or more")
                 sizes[j], tables[j, 0, : borders.size], tables[j, 1, : values.size] = values.size, borders, values
-                series[j] = _hermite_series(borders)
             else:
                 tables[j, 0] = _quantiles(x[:, j], w, g)
         self.n_events = len(x)
-        self.correlation = _positive(_correlations(scores, w, steps, series))
+        self.correlation = _positive(_correlations(scores, w, tied, series))
         lower = np.asarray(np.linalg.cholesky(self.correlation))
         super().__init__(copula_constants(lower, sizes, tables), given)
 
@@ -113,14 +118,26 @@ def _quantiles(values: Floats, w: Floats, g: int) -> Floats:
     return np.asarray(np.interp(ndtr(np.linspace(-REACH, REACH, g)), levels, ordered))
 
 
+def _number_of_different(x: Floats) -> int:
+    """Return how many events (m, d) are left if those that repeat others in all columns are not counted."""
+    label, found = np.zeros(len(x), np.int64), 1
+    for column in x.T:
+        place = np.unique(column, return_inverse=True)[1]
+        label = np.unique(label * len(x) + place, return_inverse=True)[1]
+        found = int(label.max()) + 1
+        if found == len(x):
+            break
+    return found
+
+
 def _steps(values: Floats, w: Floats) -> tuple[Floats, Floats]:
-    """Return the values of a discrete column (k,), and normal numbers where one gives way to the next (k - 1,)."""
+    """Return the different values of a column (k,), and normal numbers where one gives way to the next (k - 1,)."""
     found, label = np.unique(values, return_inverse=True)
-    return found, np.asarray(ndtri(np.minimum(np.cumsum(np.bincount(label, w))[:-1], 1.0)))
+    return found, np.asarray(ndtri(np.minimum(np.cumsum(np.bincount(label, w))[:-1], _TOP)))
 
 
 def _hermite_series(borders: Floats) -> Floats:
-    """Return coefficients (_TERMS,) of the score of a discrete column, of variance 1, in Hermite polynomials.
+    """Return coefficients (_TERMS,) of the score of a column with ties, of variance 1, in Hermite polynomials.
 
     These are normalised, and the first is z. Two columns whose normal numbers correlate by r have scores that correlate
     by sum_k a_k b_k r^k (Mehler).
@@ -129,7 +146,7 @@ def _hermite_series(borders: Floats) -> Floats:
         return np.zeros(_TERMS)
     edges = np.concatenate([[-np.inf], borders, [np.inf]])
     mass = np.diff(ndtr(edges))
-    score = ndtri(np.cumsum(mass) - 0.5 * mass)
+    score = ndtri(np.minimum(np.cumsum(mass) - 0.5 * mass, _TOP))
     score = score - mass @ score
     score /= np.sqrt(mass @ score**2)
     phi = np.exp(-0.5 * borders**2) / np.sqrt(2.0 * np.pi)
@@ -142,7 +159,7 @@ def _hermite_series(borders: Floats) -> Floats:
     return found
 
 
-def _correlations(scores: Floats, w: Floats, steps: Bools, series: Floats) -> Floats:
+def _correlations(scores: Floats, w: Floats, tied: Bools, series: Floats) -> Floats:
     """Return the correlations (d, d) of normal numbers that explain those of the scores (m, d)."""
     centred = scores - w @ scores
     spread = np.sqrt(w @ centred**2)
@@ -150,7 +167,7 @@ def _correlations(scores: Floats, w: Floats, steps: Bools, series: Floats) -> Fl
     centred[:, varying] /= spread[varying]
     found = np.asarray((centred * w[:, None]).T @ centred)
     found[~varying] = found[:, ~varying] = 0.0
-    pairs: list[Ints] = list(np.argwhere(np.triu(steps[:, None] | steps, 1)))
+    pairs: list[Ints] = list(np.argwhere(np.triu(tied[:, None] | tied, 1)))
     for i, j in pairs:
         found[i, j] = found[j, i] = _explained(float(found[i, j]), series[i] * series[j])
     np.fill_diagonal(found, 1.0)

@@ -84,7 +84,9 @@ class KernelDensity(DrawnSampler):
     distribution of each column. :func:`compare_samples` tells how much it matters.
 
     A subsample has wider kernels by the power of its size above; a factor from cross-validation is scaled by it. The
-    pilot at an event that is no part of the subsample includes its own kernel, too, as it does for all others.
+    pilot at an event that is no part of the subsample includes its own kernel, too, as it does for all others. As it
+    is smoother, local factors differ less: of 20,000 events, their logarithms have a standard deviation of .53 with all
+    in the pilot and of .44 with 1000.
     """
 
     def __init__(

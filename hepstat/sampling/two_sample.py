@@ -60,14 +60,17 @@ def area(below: Weighted, above: Weighted) -> tuple[float, float]:
     """Return the probability that a score of the second sample is above one of the first, and its error at 1/2.
 
     Ties count one half. The error is that without any difference: for equal weights the one of Mann and Whitney, Ann.
-    Math. Stat. 18 (1947) 50, corrected for ties; for others with effective numbers of events.
+    Math. Stat. 18 (1947) 50, corrected for ties. With c = (F - 1/2)^2 for the joint distribution F of scores, it is the
+    mean of c times the sum over both samples of sum s^2 c / sum s c, where the shares s of weight may depend on scores.
     """
     values = np.concatenate([below.values, above.values])
     placed = mid_ranks(values, np.append(below.weights, np.zeros(above.weights.size)))[below.weights.size :]
     found = float(np.average(placed, weights=above.weights))
-    sizes = np.array([effective_size(part.weights) for part in (below, above)])
-    both = np.concatenate(
-        [n * part.weights / part.weights.sum() for n, part in zip(sizes, (below, above), strict=True)]
-    )
-    spread = float(np.average((mid_ranks(values, both) - 0.5) ** 2, weights=both))
-    return found, math.sqrt(spread * sizes.sum() / (sizes.sum() - 1.0) * float((1.0 / sizes).sum()))
+    shares = [part.weights / part.weights.sum() for part in (below, above)]
+    sizes = [effective_size(share) for share in shares]
+    both = np.concatenate([n * share for n, share in zip(sizes, shares, strict=True)])
+    squares = (mid_ranks(values, both) - 0.5) ** 2
+    spread = float(np.average(squares, weights=both)) * sum(sizes) / (sum(sizes) - 1.0)
+    parts = zip(shares, np.split(squares, [below.weights.size]), strict=True)
+    variances = [spread * float(s**2 @ c) / float(s @ c) for s, c in parts if c.any()]
+    return found, math.sqrt(sum(variances))

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepstat.infer import binomial_interval, fit_tail, p_to_z, p_value, quantile_interval
+from hepstat.infer import binomial_interval, compare_power, fit_tail, p_to_z, p_value, quantile_interval
 from hepstat.infer.significance import z_change
 from hepstat.infer.tail_fit import TailFit, TailKind
 from hepstat.semisupervised.columns import SearchLike, Toys, column, place_of
 from hepstat.semisupervised.maximum import OVER
 from hepstat.types import Bools, Floats
 
-__all__ = ["Judge", "Judged", "Statistic", "influence", "median_interval", "null_error"]
+__all__ = ["Judge", "Judged", "Statistic", "Summary", "influence", "median_interval", "null_error", "summary"]
 
 _MOST_Z = 37.0
 
@@ -63,6 +63,23 @@ class Judged(NamedTuple):
         threshold = np.inf if self.tail is None else self.tail.threshold
         return np.asarray(self.signal >= threshold)
 
+    @property
+    def n_failed(self) -> int:
+        """Number of toys without signal that failed."""
+        return int(np.sum(np.isinf(self.null)))
+
+    @property
+    def z_most(self) -> float:
+        """Largest significance that counting can give, where toys that failed are beyond every value."""
+        n = self.null.size
+        return float(p_to_z(min(self.n_failed + 1.0, n) / (n + 1.0)))
+
+    @property
+    def saturated(self) -> Bools:
+        """Which toys with signal are beyond all toys without it that did not fail; none if all of these failed."""
+        last = self.null.max(where=np.isfinite(self.null), initial=-np.inf)
+        return np.asarray((self.signal > last) & np.isfinite(last))
+
 
 class Judge:
     """Calibrates statistics of toys with signal by the same of toys without."""
@@ -74,9 +91,16 @@ class Judge:
         self.tail, self.share = tail, share
 
     def __call__(self, statistic: Statistic) -> Judged:
-        """Calibrate one; significances stay within those of the first and the last of n + 1 toys, but for tails."""
+        """Calibrate one; significances stay within those of the first and the last of n + 1 toys, but for tails.
+
+        Toys that failed are beyond every value without signal, and below with it.
+        """
         null, signal = (source.values(statistic) for source in self._sources)
         return _judge(null, signal, self.tail, self.share)
+
+    def n_failed(self, statistic: Statistic) -> int:
+        """Return the number of toys without signal in which a statistic failed."""
+        return int(np.sum(np.isinf(self._sources[0].values(statistic))))
 
 
 def _judge(null: Floats, signal: Floats, kind: TailKind | None, share: float) -> Judged:
@@ -130,3 +154,39 @@ def influence(one: Judged, criterion: str) -> Floats:
 def null_error(one: Judged, criterion: str) -> float:
     """Return the standard error of the criterion from toys without signal."""
     return float(influence(one, criterion).std()) / math.sqrt(one.null.size)
+
+
+class Summary(NamedTuple):
+    """What the table says of one statistic."""
+
+    median: float
+    median_lower: float
+    median_upper: float
+    mean: float
+    mean_error: float
+    power: float
+    power_error: float
+    saturated: float
+    extrapolated: float
+    n_failed: int
+    z_most: float
+
+
+def summary(one: Judged, level: float) -> Summary:
+    """Return what a table of power says of a statistic, at a level."""
+    compared = compare_power({"it": (one.null, one.signal)}, level)
+    signal_error = one.z.std(ddof=1) / math.sqrt(one.z.size)
+    median, lower, upper = median_interval(one)
+    return Summary(
+        median=median,
+        median_lower=lower,
+        median_upper=upper,
+        mean=float(one.z.mean()),
+        mean_error=math.hypot(signal_error, null_error(one, "mean")),
+        power=float(compared.power[0]),
+        power_error=float(compared.error[0]),
+        saturated=float(np.mean(one.saturated)),
+        extrapolated=float(np.mean(one.extrapolated)),
+        n_failed=one.n_failed,
+        z_most=one.z_most,
+    )

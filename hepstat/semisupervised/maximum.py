@@ -19,7 +19,7 @@ from hepstat.infer import (
     p_to_z,
     p_value,
     toy_p_value,
-    trials_factor,
+    z_to_log_p,
     z_to_p,
 )
 from hepstat.infer.broadcast import numbers
@@ -56,10 +56,12 @@ class MaximumDistribution(Record):
         T of toys that did not fail, rising.
     local : array of shape (m,)
         Local significance at `step` and the mass of the search in the same toys, rising; fits that failed left out.
+        None if T is the largest over masses and that of the search is not among them.
     n_toys, n_failed, n_partial : int
         All toys; those without T; those where some but not all fits failed.
     crossings : dict of str to GrossVitells, or None
-        Up-crossings of the mass scan of single steps ("step 0", ...) and of all together ("all steps").
+        Up-crossings of the mass scan of single steps ("step 0", ...) and of all together ("all steps"), in toys where
+        it succeeded there; steps where that is fewer than two are left out.
     """
 
     procedure: str
@@ -98,7 +100,8 @@ class MaximumDistribution(Record):
             Largest local significances.
         tail : TailFit, optional
             From :meth:`tail`, to be used above its threshold instead of counting. Without it no p-value is below
-            ``1 / (n + 1)``, whatever z.
+            ``1 / (n + 1)``, whatever z. Beyond the end of a "pareto" tail of negative shape p is 0, up to what no toy
+            of n says.
         """
         values = numbers(z, "z", -np.inf, np.inf)
         p = np.asarray(p_value(self.every, values))
@@ -106,16 +109,18 @@ class MaximumDistribution(Record):
         lower, upper = np.minimum(lower, p), np.maximum(upper, p)
         if tail is not None:
             log_p, error = tail.log_p(values)
-            far = ~np.isnan(log_p)
+            far, ended = ~np.isnan(log_p), np.isneginf(log_p)
+            error = np.where(ended, 0.0, error)
             with np.errstate(over="ignore"):
                 ends = (np.exp(np.minimum(log_p + sign * error, 0.0)) for sign in (0.0, -1.0, 1.0))
                 p, lower, upper = (np.where(far, x, y) for x, y in zip(ends, (p, lower, upper), strict=True))
+            upper = np.where(ended, binomial_interval(0.0, float(self.n_toys))[1], upper)
         return p, lower, upper
 
     def z_global(self, z: ArrayLike, *, tail: TailFit | None = None) -> tuple[Floats, Floats, Floats]:
         """Return global significances of local ones, and both ends of their intervals; see :meth:`p_global`.
 
-        The upper end is infinite beyond the last toy.
+        The upper end is infinite beyond the last toy, the significance beyond the end of a tail that has one.
         """
         p, lower, upper = self.p_global(z, tail=tail)
         return np.asarray(p_to_z(p)), np.asarray(p_to_z(upper)), np.asarray(p_to_z(lower))
@@ -137,34 +142,31 @@ class MaximumDistribution(Record):
         Returns
         -------
         factor, lower, upper : array
-            NaN where no toy is beyond; the upper end is infinite where none is locally.
+            NaN where no toy is beyond; the upper end is infinite where none is locally. Infinite where it does not fit
+            a number.
+
+        Raises
+        ------
+        InputError
+            If z is NaN, or the factor is one against toys that have no local significance.
         """
         values = numbers(z, "z", -np.inf, np.inf)
         k, n = self.n_beyond(values), float(self.n_toys)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if _of_kind(against) == "claimed":
-                local = z_to_p(values)
-                ends = [np.asarray(end) for end in binomial_interval(k, n)]
-                factor = np.asarray(trials_factor(k / n, local))
-                return np.where(k > 0, factor, np.nan), ends[0] / local, ends[1] / local
+        if against not in ("claimed", "toys"):
+            raise InputError("against", f"is {against!r}", "Choose 'claimed' or 'toys'")
+        if against == "toys" and not self.local.size:
+            problem = f"is 'toys', which have no local significance at step {self.step} of the mass of the search"
+            raise InputError("against", problem, "Choose 'claimed', or scan that mass, too")
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            if against == "claimed":
+                shares = k / n, *(np.asarray(end) for end in binomial_interval(k, n))
+                log_local = np.asarray(z_to_log_p(values))  # local p-values underflow above 38
+                factor, lower, upper = (np.where(x > 0, np.exp(np.log(x) - log_local), 0.0) for x in shares)
+                return np.where(k > 0, factor, np.nan), lower, upper
             inside = np.minimum(self._n_local(values), k)
             lower, upper = (np.asarray(end) for end in binomial_interval(inside, k))
             some = k > 0
             return tuple(np.where(some, x, np.nan) for x in (k / inside, 1.0 / upper, 1.0 / lower))  # type: ignore[return-value]
-
-    def n_effective(
-        self, z: ArrayLike, *, against: Literal["claimed", "toys"] = "claimed"
-    ) -> tuple[Floats, Floats, Floats]:
-        """Return the number of independent steps N with P(T >= z) = 1 - (1 - p_local)^N, and both ends of its interval.
-
-        It grows with z: high levels are reached at one step or another, low ones at all of them at a time.
-        """
-        values = numbers(z, "z", -np.inf, np.inf)
-        k, n = self.n_beyond(values), float(self.n_toys)
-        shares = k / n, *binomial_interval(k, n)
-        local = z_to_p(values) if _of_kind(against) == "claimed" else self._n_local(values) / max(self.local.size, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return tuple(np.log1p(-share) / np.log1p(-local) for share in shares)  # type: ignore[return-value]
 
     def gross_vitells(self, z: ArrayLike, *, step: int | None = None) -> tuple[Floats, Floats]:
         """Return the upper bound of Gross and Vitells (arXiv:1005.1891) on the global p-value, and its standard error.
@@ -186,7 +188,8 @@ class MaximumDistribution(Record):
             raise InputError("over", f"is {self.over!r}", "Choose 'mass' or 'steps and mass'")
         name = (ALL_STEPS if self.n_steps > 1 else f"step {self.step}") if step is None else f"step {step}"
         if name not in self.crossings:
-            raise InputError("step", f"is {step}", f"Choose from {', '.join(self.crossings)}")
+            known = ", ".join(self.crossings)
+            raise InputError("step", f"is {step}, where no two scans are known", f"Choose from {known or 'more toys'}")
         values = numbers(z, "z", -np.inf, np.inf)
         p, error = self.crossings[name].p_global(values)
         others = (self.n_steps - 1) * np.asarray(z_to_p(values)) if name == ALL_STEPS else 0.0
@@ -252,7 +255,8 @@ def maximum(
     by_mass = over in ("mass", "steps and mass")
     names = [str(each.name) for each in search.recipes]
     shown = recipe or scan_recipe(search)
-    local = column(table, "z", p, names.index(shown), at) if shown in names else np.empty(0)
+    known = shown in names and (not by_mass or _scans_own_mass(search))
+    local = column(table, "z", p, names.index(shown), at) if known else np.empty(0)
     fine = ~np.isnan(t)
     if fine.sum() < 2:
         raise InputError("table", f"has {fine.sum()} toys with a fit that succeeded", "Throw more")
@@ -294,17 +298,25 @@ def maxima(table: Toys, search: SearchLike, *, procedure: str, recipe: str | Non
 
 
 def _crossings(table: Toys, procedure: int, used: slice) -> dict[str, GrossVitells]:
-    """Return the mean up-crossings at each step, and of all of them if there are several."""
+    """Return the mean up-crossings at each step, and of all of them if there are several, of scans that succeeded."""
     counted = column(table, "crossings", procedure)
-    counted = counted[~np.isnan(counted).any(axis=1) & (counted >= 0).all(axis=1)]
+    scanned = (counted >= 0) & ~np.isnan(column(table, "z_scan", procedure))
     steps = range(counted.shape[1])[used]
-    found: dict[str, Any] = {f"step {step}": gross_vitells(counted[:, step], _LEVEL) for step in steps}
+    groups = {f"step {step}": [step] for step in steps}
     if len(steps) > 1:
-        found[ALL_STEPS] = gross_vitells(counted[:, used].sum(axis=1), _LEVEL)
+        groups[ALL_STEPS] = [step for step in steps if scanned[:, step].sum() > 1]
+    found = {}
+    for name, chosen in groups.items():
+        n = counted[scanned[:, chosen].all(axis=1)][:, chosen].sum(axis=1)
+        if chosen and n.size > 1:
+            found[name] = gross_vitells(n, _LEVEL)
     return found
 
 
-def _of_kind(against: str) -> str:
-    if against not in ("claimed", "toys"):
-        raise InputError("against", f"is {against!r}", "Choose 'claimed' or 'toys'")
-    return against
+def _scans_own_mass(search: Any) -> bool:
+    """Return whether the mass of the search is among those scanned; a search that knows neither is trusted."""
+    positions, spectrum = getattr(search, "positions", None), getattr(search, "spectrum", None)
+    if positions is None or spectrum is None:
+        return True
+    low, high = spectrum.range
+    return bool(np.any(np.abs(np.asarray(positions) - spectrum.values["signal_mean"]) <= 1e-9 * (high - low)))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from hepstat.checks import open_share, whole_number
 from hepstat.errors import InputError
-from hepstat.infer import compare_power, p_to_z, z_to_p
+from hepstat.infer import p_to_z, z_to_p
 from hepstat.infer.tail_fit import TailKind
 from hepstat.record import Record
-from hepstat.seeds import Rng, stream_key, toy_generator
-from hepstat.semisupervised.calibrated import Judge, Judged, Statistic, influence, median_interval, null_error
+from hepstat.seeds import Rng
+from hepstat.semisupervised.calibrated import Judge, Statistic, Summary, summary
 from hepstat.semisupervised.columns import (
     SearchLike,
     Toys,
@@ -26,6 +26,7 @@ from hepstat.semisupervised.columns import (
     step_of,
 )
 from hepstat.semisupervised.maximum import OVER, Over
+from hepstat.semisupervised.ranking import Scores, bootstrap, decided_by, first_shares, lead_errors, ordered
 from hepstat.types import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _CRITERIA = ("median", "mean", "power")
 _ENOUGH = 10  # toys without signal beyond the threshold of a level
 _SIGNIFICANT = 2.0  # errors by which a lead has to exceed 0
 _EQUAL = 1e-6  # the rounding of significances in single precision
+_FEW = 3  # candidates, of which the best leads by hardly too much
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,14 +57,15 @@ class PowerTable(Record):
         The step of "step" and "mass", which has to be chosen before data are seen; -1 for others.
     median, median_lower, median_upper : array of shape (m,)
         Median global significance of toys with signal, with an interval of one standard deviation from both numbers of
-        toys; the upper end is infinite if the median lies beyond the toys without signal.
+        toys; the upper end is infinite if the median lies beyond the toys without signal and none of these failed.
     mean, mean_error : array of shape (m,)
-        Mean global significance, too low where some are saturated.
+        Mean global significance, too low where some are saturated, and its standard error. Where many are saturated
+        that is about 15% too small.
     power, power_error : array of shape (m,)
         Share of toys with signal that the randomised test of the level rejects, and its standard error.
     saturated : array of shape (m,)
-        Share of toys with signal beyond all toys without it: their significance is that of ``1 / (n + 1)``, or one of
-        the tail if there is one.
+        Share of toys with signal beyond all toys without it that did not fail: their significance is `z_most`, or one
+        of the tail if there is one. 0 if all toys without signal failed.
     extrapolated : array of shape (m,)
         Share of toys with signal whose significance is that of the tail; 0 without it.
     criterion : {"median", "mean", "power"}
@@ -70,17 +73,21 @@ class PowerTable(Record):
     candidates : array of bool, shape (m,)
         Which statistics may be the best.
     best : int
-        Number of the best one.
+        Number of the best candidate. Among equals, such as medians beyond all toys, that of the largest mean is, then
+        of the largest power, then of the largest saturated share, then the first.
     lead, lead_error : array of shape (m,)
         The criterion of the best one minus that of each, and its standard error on the same toys.
     first : array of shape (m,)
-        Share of bootstrap samples of the toys with signal in which each candidate is the best; equal ones share.
+        Share of bootstrap samples of the toys with signal in which each candidate is the best, by the same rules; what
+        is equal in all respects shares. It does not know of the errors of toys without signal.
     level : float
         Of the power.
     n_null, n_signal : int
         Toys without and with signal. Those that failed count as beyond every value without signal, below with it.
-    z_most : float
-        Significance of ``1 / (n_null + 1)``.
+    n_failed : array of int, shape (m,)
+        Toys without signal in which each statistic failed.
+    z_most : array of shape (m,)
+        Significance of ``(n_failed + 1) / (n_null + 1)``, the largest that counting can give.
     tail : str or None
         The tail that extrapolates all statistics alike.
     """
@@ -107,7 +114,8 @@ class PowerTable(Record):
     level: float
     n_null: int
     n_signal: int
-    z_most: float
+    n_failed: Ints
+    z_most: Floats
     tail: str | None
 
     def name(self, i: int) -> str:
@@ -116,8 +124,8 @@ class PowerTable(Record):
         return f"{self.procedures[i]}, {self.recipes[i]}, {self.over[i]}{step}"
 
     def ranked(self) -> Ints:
-        """Return the numbers of all statistics (m,), the best by the criterion first."""
-        return np.argsort(-getattr(self, self.criterion), kind="stable")
+        """Return the numbers of all statistics (m,), the best by the criterion first, equal ones as `best` says."""
+        return ordered(vars(self), self.criterion)
 
     def next_to(self, *, other_procedure: bool = False) -> int | None:
         """Return the number of the candidate next to the best, or next of another procedure; None if there is none."""
@@ -129,10 +137,7 @@ class PowerTable(Record):
 
     @property
     def message(self) -> str:
-        """The recommended statistic, and by how much it leads, in words.
-
-        The best of many has a lead that is a little too large, since it was chosen on these toys.
-        """
+        """The recommended statistic, by how much it leads, and what is to be known of that, in words."""
         i = self.best
         value = f"{self.power[i]:.3f} +- {self.power_error[i]:.3f}"
         if self.criterion == "mean":
@@ -143,16 +148,44 @@ class PowerTable(Record):
         near, far = self.next_to(), self.next_to(other_procedure=True)
         rivals = [near] if near == far or far is None else [near, far]
         parts += [self._lead_over(k) for k in rivals if k is not None]
-        parts.append(f"first in {self.first[i]:.0%} of bootstrap samples")
+        parts += [*self._decided(), f"first in {self.first[i]:.0%} of bootstrap samples of toys with signal"]
+        if self.candidates.sum() > _FEW:
+            parts.append(f"chosen among {self.candidates.sum()} on the same toys, so it leads by a little too much")
+        return "; ".join([*parts, *self._beyond()])
+
+    def _decided(self) -> list[str]:
+        """Return what decided among candidates that the criterion does not tell apart, in words."""
+        i, values = self.best, getattr(self, self.criterion)
+        equal = np.flatnonzero(self.candidates & (values == values[i]) & (np.arange(values.size) != i))
+        counted = self.criterion == "median" and self.tail is None and self.saturated[i] > 0
+        beyond = counted and values[i] >= self.z_most[i]
+        if equal.size == 0:
+            return ["its median lies beyond all toys without signal"] if beyond else []
+        by = decided_by(vars(self), i, next(int(k) for k in self.ranked() if k in equal))
+        what = {None: "order of the list", "saturated": "saturated share"}.get(by, by)
+        others = f"{equal.size} other{'s have' if equal.size > 1 else ' has'}"
+        where = ", beyond all toys without signal" if beyond else ""
+        return [f"{others} the same {self.criterion}{where}: the {what} decided"]
+
+    def _beyond(self) -> list[str]:
+        """Return what is beyond toys without signal, in words."""
+        i = self.best
+        parts, failed = [], self.n_failed[i]
         if self.saturated[i] > 0:
-            what = f"extrapolated by the {self.tail} tail" if self.tail else f"counted as Z = {self.z_most:.2f}"
-            parts.append(f"{self.saturated[i]:.1%} of its toys lie beyond all toys without signal, {what}")
-        return "; ".join(parts)
+            what = f"extrapolated by the {self.tail} tail" if self.tail else f"counted as Z = {self.z_most[i]:.2f}"
+            succeeded = " that did not fail" if failed else ""
+            parts.append(f"{self.saturated[i]:.1%} of its toys lie beyond all toys without signal{succeeded}, {what}")
+        if failed == self.n_null:
+            parts.append("all toys without signal failed, so that it can find nothing")
+        elif failed:
+            most = float(p_to_z(failed / self.n_null)) if self.tail else self.z_most[i]
+            parts.append(f"{failed:,} toys without signal failed, so that no global Z is above {most:.2f}")
+        return parts
 
     def _lead_over(self, k: int) -> str:
         lead, error = self.lead[k], self.lead_error[k]
         if abs(lead) <= _EQUAL:
-            return f"is as good as {self.name(k)}"
+            return f"is as good as {self.name(k)} in {self.criterion}"
         ratio = lead / error if error > 0 else math.inf
         verdict = "significant" if ratio >= _SIGNIFICANT else "not significant"
         return f"leads {self.name(k)} by {lead:.3f} +- {error:.3f} ({ratio:.1f} sigma, {verdict})"
@@ -166,7 +199,9 @@ class PowerTable(Record):
         for name in ("procedure", "recipe", "largest over"):
             table.add_column(name)
         tail = "beyond toys" if self.tail is None else "extrapolated"
-        for name in ("median Z", "interval", "mean Z", f"power at {self.level:.3g}", tail, f"lead in {self.criterion}"):
+        numbers = ["median Z", "interval", "mean Z", f"power at {self.level:.3g}", tail, f"lead in {self.criterion}"]
+        failures = bool(self.n_failed.any())
+        for name in (*numbers, "failed without signal") if failures else numbers:
             table.add_column(name, justify="right")
         for i in self.ranked()[:most]:
             step = f" {self.steps[i]}" if self.steps[i] >= 0 else ""
@@ -180,6 +215,7 @@ class PowerTable(Record):
                 f"{self.power[i]:.3f} +- {self.power_error[i]:.3f}",
                 f"{(self.saturated if self.tail is None else self.extrapolated)[i]:.1%}",
                 "best" if i == self.best else f"{self.lead[i]:.3f} +- {self.lead_error[i]:.3f}",
+                *([f"{self.n_failed[i]:,}"] if failures else []),
             )
         return table
 
@@ -214,7 +250,7 @@ def power_table(
     search : SemiSupervisedSearch
         Names its procedures, recipes and rejections.
     procedures, recipes : sequence of str, optional
-        Names of those to compare; all by default.
+        Names of those to compare, each once; all by default.
     over : sequence of {"step", "steps", "mass", "steps and mass"}, optional
         What to take the largest significance over; by default single steps, all steps, and steps and masses where
         these were scanned.
@@ -223,7 +259,8 @@ def power_table(
     candidates : collection of str, optional
         Procedures that may be the best, such as all but a supervised one, which knows the signal; all by default.
     level : float, optional
-        Of the power; by default that of 3 standard deviations, or what 10 toys without signal reach if that is more.
+        Of the power; by default that of 3 standard deviations, or what 10 toys without signal reach if that is more,
+        counted on top of those that failed in any statistic in which fewer than half did.
     criterion : {"median", "mean", "power"}
         What the best one has most of.
     tail : {"exponential", "square"}, optional
@@ -241,8 +278,8 @@ def power_table(
     Raises
     ------
     InputError
-        For names that are not there, toys that share their streams, fewer than two of either, or a level that the toys
-        without signal do not reach.
+        For names that are not there or given twice, toys that share their streams, fewer than two of either, or a level
+        that the toys without signal do not reach in any of the statistics, such as where more of them failed.
     """
     refuse_same(null, signal, "signal")
     if criterion not in _CRITERIA:
@@ -251,26 +288,21 @@ def power_table(
         raise InputError("tail", "is 'pareto', which may end before the signal", "Choose 'exponential' or 'square'")
     if min(len(null), len(signal)) < 2:
         raise InputError("signal", "or null has fewer than two toys", "Throw more")
-    if level is None:
-        level = max(float(z_to_p(3.0)), min(_ENOUGH / len(null), 0.5))
-    if open_share(level, "level") * (len(null) + 1) < 1:
-        raise InputError("level", f"is {level:g}, which {len(null)} toys do not reach", "Throw more, or raise it")
     statistics = _statistics(null, signal, search, procedures, recipes, over, steps)
     allowed = np.array([candidates is None or s.procedure in candidates for s in statistics])
     if not allowed.any():
         raise InputError("candidates", "are none of the procedures", "Name at least one")
     judge = Judge(null, signal, search, tail, tail_share)
-    rows, scores = [], np.empty((len(statistics), len(signal)))
+    level = _level(level, np.array([judge.n_failed(statistic) for statistic in statistics]), len(null))
+    rows, scores = [], Scores(*(np.empty((len(statistics), len(signal))) for _ in Scores._fields))
     for i, statistic in enumerate(statistics):
         one = judge(statistic)
-        rows.append(_row(one, level))
-        scores[i] = one.z >= p_to_z(level) if criterion == "power" else one.z
-    fields = {name: np.array([getattr(row, name) for row in rows]) for name in _Row._fields}
-    values = fields[criterion]
-    best = int(np.argmax(np.where(allowed, values, -np.inf)))
-    samples = _bootstrap(scores, criterion, whole_number(bootstraps, "bootstraps", at_least=10), rng)
-    ranks = np.where(allowed, samples, -np.inf)
-    leaders = ranks == ranks.max(axis=1, keepdims=True)
+        rows.append(summary(one, level))
+        for score, values in zip(scores, (one.z, one.z >= p_to_z(level), one.saturated), strict=True):
+            score[i] = values
+    fields = {name: np.array([getattr(row, name) for row in rows]) for name in Summary._fields}
+    best = next(int(i) for i in ordered(fields, criterion) if allowed[i])
+    samples, breakers = bootstrap(scores, criterion, whole_number(bootstraps, "bootstraps", at_least=10), rng)
     return PowerTable(
         procedures=tuple(s.procedure for s in statistics),
         recipes=tuple(s.recipe for s in statistics),
@@ -280,15 +312,26 @@ def power_table(
         criterion=criterion,
         candidates=allowed,
         best=best,
-        lead=values[best] - values,
-        lead_error=_lead_errors(judge, statistics, best, criterion, scores, samples, level),
-        first=np.mean(leaders / leaders.sum(axis=1, keepdims=True), axis=0),
-        level=float(level),
+        lead=fields[criterion][best] - fields[criterion],
+        lead_error=lead_errors(judge, statistics, best, criterion, scores, samples, level),
+        first=first_shares(samples, breakers, allowed),
+        level=level,
         n_null=len(null),
         n_signal=len(signal),
-        z_most=float(p_to_z(1.0 / (len(null) + 1.0))),
         tail=tail,
     )
+
+
+def _level(level: float | None, failed: Ints, n: int) -> float:
+    """Return the level of the power, or refuse one that n toys without signal do not reach; see :func:`power_table`."""
+    if level is None:
+        most = int(failed.max(where=failed < n / 2, initial=0))
+        return max(float(z_to_p(3.0)), min((most + _ENOUGH) / n, 0.5))
+    most = int(failed.max())
+    if open_share(level, "level") * (n + 1) < most + 1:
+        some = f", {most} of which failed," if most else ""
+        raise InputError("level", f"is {level:g}, which {n} toys{some} do not reach", "Throw more, or raise it")
+    return float(level)
 
 
 def _statistics(
@@ -314,6 +357,10 @@ def _statistics(
         for name in names:
             place_of(things, name, argument)
     numbers = range(len(search.rejections)) if steps is None else [step_of(search, step, "steps") for step in steps]
+    chosen: dict[str, Sequence[Any]] = {"procedures": methods, "recipes": fits, "over": kinds, "steps": numbers}
+    for argument, given in chosen.items():
+        if len(set(given)) < len(given):
+            raise InputError(argument, f"are {list(given)}", "Name each once")
     found = []
     for method in methods:
         for kind in kinds:
@@ -323,65 +370,3 @@ def _statistics(
     if not found:
         raise InputError("procedures", "leave nothing to compare", "Name at least one of each")
     return found
-
-
-class _Row(NamedTuple):
-    """What the table says of one statistic."""
-
-    median: float
-    median_lower: float
-    median_upper: float
-    mean: float
-    mean_error: float
-    power: float
-    power_error: float
-    saturated: float
-    extrapolated: float
-
-
-def _row(one: Judged, level: float) -> _Row:
-    compared = compare_power({"it": (one.null, one.signal)}, level)
-    signal_error = one.z.std(ddof=1) / math.sqrt(one.z.size)
-    median, lower, upper = median_interval(one)
-    return _Row(
-        median=median,
-        median_lower=lower,
-        median_upper=upper,
-        mean=float(one.z.mean()),
-        mean_error=math.hypot(signal_error, null_error(one, "mean")),
-        power=float(compared.power[0]),
-        power_error=float(compared.error[0]),
-        saturated=float(np.mean(one.signal > one.null.max(where=np.isfinite(one.null), initial=-np.inf))),
-        extrapolated=float(np.mean(one.extrapolated)),
-    )
-
-
-def _bootstrap(scores: Floats, criterion: str, n: int, rng: Rng) -> Floats:
-    """Return the criterion (n, m) of bootstrap samples of the toys with signal, the same for every statistic."""
-    generator, size = toy_generator(stream_key(rng), 0), scores.shape[1]
-    if criterion == "median":
-        return np.array([np.median(scores[:, generator.integers(size, size=size)], axis=1) for _ in range(n)])
-    counts = generator.multinomial(size, np.full(size, 1.0 / size), size=n)
-    return np.asarray(counts @ scores.T / size)
-
-
-def _lead_errors(
-    judge: Judge, statistics: list[Statistic], best: int, criterion: str, scores: Floats, samples: Floats, level: float
-) -> Floats:
-    """Return the standard errors (m,) of the leads: of both kinds of toys, each the same in both statistics."""
-    top = judge(statistics[best])
-    errors = np.zeros(len(scores))
-    for i, statistic in enumerate(statistics):
-        if i == best:
-            continue
-        one = judge(statistic)
-        if criterion == "power":
-            pair = compare_power({"top": (top.null, top.signal), "it": (one.null, one.signal)}, level, reference="top")
-            errors[i] = pair.difference_error[1]
-            continue
-        counted = (influence(top, criterion) - influence(one, criterion)).std() / math.sqrt(one.null.size)
-        difference = scores[best] - scores[i]
-        exact = difference.std(ddof=1) / math.sqrt(difference.size)
-        of_signal = exact if criterion == "mean" else (samples[:, best] - samples[:, i]).std(ddof=1)
-        errors[i] = math.hypot(float(of_signal), float(counted))
-    return errors

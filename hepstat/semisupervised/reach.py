@@ -107,7 +107,8 @@ class CalibrationReport(Record):
     Parameters
     ----------
     calibration : PValueCalibration
-        Of the p-values of the second set. Its errors know nothing of the first, so take those below.
+        Of the p-values of the second set, those of failed toys included. Its errors know nothing of the first, so take
+        those below.
     ks_p : float
         Kolmogorov-Smirnov p-value of both sets having one distribution.
     thresholds : array of shape (m,)
@@ -117,7 +118,8 @@ class CalibrationReport(Record):
         sets.
     n_sigma : array of shape (m,)
         Standard deviations between the number of these and what is expected, by the exact distribution of a count
-        beyond an order statistic (beta-binomial); positive where too many.
+        beyond an order statistic (beta-binomial); positive where too many. NaN at thresholds that toys of the first
+        set which failed leave no p-value at or below.
     n_first, n_second : int
         Toys.
     """
@@ -216,7 +218,8 @@ def calibration_report(
     Returns
     -------
     CalibrationReport
-        Failed toys count as beyond every value in both sets.
+        Failed toys count as beyond every value in both sets: those of the second have the lowest p-value that the
+        first gives, ``(n_failed + 1) / (n + 1)``.
 
     Raises
     ------
@@ -235,8 +238,7 @@ def calibration_report(
         raise InputError("thresholds", f"has {cuts.min():g}, below what {n} toys give", "Raise it, or throw more toys")
     from scipy.stats import betabinom, ks_2samp
 
-    p = np.append(first.p_global(second.values)[0], np.ones(second.n_failed))
-    found = p_value_calibration(p, thresholds=cuts, failed=np.arange(p.size) >= second.values.size)
+    found = p_value_calibration(first.p_global(second.every)[0], thresholds=cuts)
     # at or below a threshold: beyond all but `allowed` of the first set, whose tail there is a beta variate
     allowed = np.floor(cuts * (n + 1) * (1.0 + 1e-12))
     expected = betabinom(second.n_toys, allowed, n + 1 - allowed)
@@ -249,7 +251,7 @@ def calibration_report(
         thresholds=cuts,
         rates=found.rates,
         rate_errors=np.sqrt(expected.var()) / second.n_toys,
-        n_sigma=np.where(at_least < at_most, 1.0, -1.0) * deviation,
+        n_sigma=np.where(allowed > first.n_failed, np.where(at_least < at_most, 1.0, -1.0) * deviation, np.nan),
         n_first=n,
         n_second=second.n_toys,
     )

@@ -198,10 +198,10 @@ def power_rows(size: SearchSize, samples: Samples, throw: Throw, null: Searched)
         row(f"signal, supervised, profiled, {share}: mean Z", mean, error, computed=_AIM,
             reference_error=first[1], note=f"others with {expected:.1f} events had {first[0]:.2f} +- {first[1]:.2f}"),
     ]  # fmt: skip
-    note = f"{power.n_null:,} toys without and {power.n_signal:,} with signal, which count up to Z = {power.z_most:.2f}"
-    note += ", extrapolated beyond" if options else ""
+    toys = f"{power.n_null:,} toys without and {power.n_signal:,} with signal"
     for i in power.ranked():
         half = 0.5 * (power.median_upper[i] - power.median_lower[i])
+        note = f"{toys}, which count up to Z = {power.z_most[i]:.2f}{', extrapolated beyond' if options else ''}"
         rows += [
             row(f"signal, {power.name(i)}: median global Z", power.median[i], half,
                 note=f"less than the best by {power.lead[i]:.3f} +- {power.lead_error[i]:.3f}; {note}"),

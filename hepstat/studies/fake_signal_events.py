@@ -148,7 +148,7 @@ def sampling_rows(samples: Samples, n: int, throw: Throw) -> Sampling:
         "KDE, Scott's rule, mass kept": _density(events, bandwidth="scott"),
         "smoothed bootstrap": SmoothedBootstrap(events, **narrow),
         "bootstrap": BootstrapSampler(events, names=COLUMNS),
-        "copula": GaussianCopula(events, names=COLUMNS),
+        "copula": GaussianCopula(events, discrete=_KEPT[:1], names=COLUMNS),
     }
     others = _columns(zgamma.background(n, throw.rng("others")))
     drawn = {name: sampler.sample(n, throw.rng("sampled")) for name, sampler in samplers.items()}

@@ -56,7 +56,7 @@ PROCEDURES = ("in-sample", "2-fold", "5-fold", "held-out", "random", "2-fold, de
 DECORRELATED = PROCEDURES[5]
 DOCUMENT = "in-sample", SIDE_BANDS
 """The procedure and the recipe of the document, as far as it tells."""
-RECOMMENDED = DECORRELATED, PROFILED
+RECOMMENDED = "5-fold", PROFILED
 CLEAN = tuple(name for name in PROCEDURES if name != "supervised")
 """Procedures that know nothing of the signal."""
 _STEP = 8  # of rejection, for rows

@@ -221,8 +221,7 @@ def test_one_signature_of_semi_supervised_searches():
             study = SemiSupervisedToys(search, sources)
             for first in (0, np.int64(3), np.uint64(4)):
                 study.block(stream_key(1), first, np.zeros(2, study.dtype))
-    assert experiment.throw_experiments.signatures  # type: ignore[attr-defined]
-    assert experiment.analyse.signatures  # type: ignore[attr-defined]
+    assert experiment.run_experiments.signatures  # type: ignore[attr-defined]
     modules = (events_of_searches, experiment, recipes, rejection, training)
     found = {kernel.py_func.__name__: precisions(kernel) for module in modules for kernel in kernels_of(module)}
     assert {name: seen for name, seen in found.items() if len(seen) > len(set(seen))} == {}

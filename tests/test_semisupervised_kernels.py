@@ -11,7 +11,7 @@ from semisupervised_events import background, make_spectrum, mean_difference
 from hepstat.infer import asimov_z
 from hepstat.kernels.philox import next_bits, stream
 from hepstat.kernels.semisupervised.events import Events, bin_of, keep_inside, region_of, throw
-from hepstat.kernels.semisupervised.experiment import FINE, correlate, throw_experiments
+from hepstat.kernels.semisupervised.experiment import FINE, correlate, run_experiments
 from hepstat.kernels.semisupervised.recipes import Found, counted_z, find_significances
 from hepstat.kernels.semisupervised.rejection import fill_spectra, rank, remove_slope, separation
 from hepstat.kernels.semisupervised.training import (
@@ -331,7 +331,7 @@ def test_whole_experiments():
     search = small_search(procedures, Recipe("side bands", (144, 156)), Recipe("full range"), Recipe())
     study = SemiSupervisedToys(search, {"background": (UserSampler(background, 4), 300.0)})
     out, room = new_outcome(search, n_toys), new_room(search.prepared, 4, 500)
-    throw_experiments(study._sources, search.prepared.search, room, *stream_key(2), 0, out)
+    run_experiments(study._sources, search.prepared.search, room, *stream_key(2), 0, -1, out)
     assert (out.status == FINE).all()
     n = out.n_events[-1]  # the room still holds the last
     assert out.n_window[-1] == room.events.region[:n].sum()

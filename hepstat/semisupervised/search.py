@@ -13,11 +13,19 @@ from hepstat.checks import features as checked_events
 from hepstat.checks import finite_array, whole_number
 from hepstat.errors import InputError
 from hepstat.kernels.semisupervised.events import keep_inside
-from hepstat.kernels.semisupervised.experiment import FINE, analyse
+from hepstat.kernels.semisupervised.experiment import FINE, Selected, run_experiments
 from hepstat.kernels.semisupervised.recipes import Found
 from hepstat.record import plain
 from hepstat.seeds import Rng, stream_key, toy_generator
-from hepstat.semisupervised.prepared import PREPARING, Prepared, network_type, new_outcome, new_room, prepare
+from hepstat.semisupervised.prepared import (
+    PREPARING,
+    Prepared,
+    network_type,
+    new_outcome,
+    new_room,
+    prepare,
+    sources_of,
+)
 from hepstat.semisupervised.procedures import CrossFit, Procedure
 from hepstat.semisupervised.recipes import Recipe
 from hepstat.semisupervised.regions import MassRegions
@@ -206,9 +214,9 @@ class SemiSupervisedSearch:
         search, layout = self.prepared.search, self.prepared.search.layout
         n = keep_inside(room.events, len(inside), layout.column, layout.limits, layout.edges)
         out = new_outcome(self, 1)
-        selected = type(out.selected)(*(part[0] for part in out.selected))
+        run_experiments(sources_of([], np.empty(0)), search, room, *key, _STREAM, n, out)
+        selected = Selected(*(part[0] for part in out.selected))
         found = Found(*(part[0] for part in out.found))
-        analyse(search, *key, _STREAM, n, room, selected, found, out.scan[0])
         self.raise_errors()
         for procedure, failure in zip(self.procedures, selected.failures, strict=True):
             if failure != FINE:

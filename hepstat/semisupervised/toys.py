@@ -12,7 +12,7 @@ from hepstat.checks import nonnegative_number
 from hepstat.errors import InputError
 from hepstat.infer import count_up_crossings
 from hepstat.kernels.semisupervised.events import Sources
-from hepstat.kernels.semisupervised.experiment import Outcome, throw_experiments
+from hepstat.kernels.semisupervised.experiment import Outcome, run_experiments
 from hepstat.sampling import Sampler
 from hepstat.seeds import Key
 from hepstat.semisupervised.prepared import PREPARING, columns_of, new_outcome, new_room, sources_of
@@ -131,7 +131,7 @@ class SemiSupervisedToys(PreparedStudy):
             sources = self._sources
         outcome = new_outcome(self.search, len(out))
         room = new_room(prepared, self.search.n_columns, self._most)
-        throw_experiments(sources, prepared.search, room, *key, int(first), outcome)
+        run_experiments(sources, prepared.search, room, *key, int(first), -1, outcome)
         for sampler, _ in self.sources.values():
             sampler.raise_error()
         self.search.raise_errors()

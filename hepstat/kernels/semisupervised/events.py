@@ -26,6 +26,8 @@ __all__ = [
 Array = NDArray[Any]
 
 OUTSIDE, SIDE_BAND, WINDOW = -1, 0, 1
+# No Python numbers: they would be typed as literals, and kernels be compiled once more.
+ZERO: Any = np.int64(0)
 TOO_MANY: Any = np.int64(-1)
 NOT_FINITE: Any = np.int64(-2)
 
@@ -77,7 +79,7 @@ def keep_inside(events: Events, n: int, column: int, limits: Array, edges: Array
 
     `NOT_FINITE` if any entry of the table is not.
     """
-    kept = np.int64(0)
+    kept = ZERO
     columns = events.table.shape[1]
     for i in range(n):
         for k in range(columns):
@@ -127,7 +129,7 @@ def throw(state: State, sources: Sources, column: int, limits: Array, edges: Arr
 
     A negative number is a failure: more events than there is room for, or one that is not finite.
     """
-    n = 0
+    n = ZERO
     for s in range(sources.addresses.shape[0]):
         more = poisson(state, sources.means[s])
         if n + more > events.table.shape[0]:
@@ -151,7 +153,7 @@ def throw_mixture(
     The region of an event is `WINDOW` in the first sample, `SIDE_BAND` in the second. Returns how many there are, or
     `NOT_FINITE`.
     """
-    n = 0
+    n = ZERO
     for sample in range(2):
         n_signal = binomial(state, sizes[sample], shares[sample])
         for part in range(2):
@@ -168,4 +170,4 @@ def throw_mixture(
                         return int(NOT_FINITE)
             n += more
     shuffle(state, events, n)
-    return n
+    return int(n)

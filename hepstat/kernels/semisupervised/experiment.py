@@ -39,8 +39,7 @@ __all__ = [
     "Room",
     "Search",
     "Selected",
-    "analyse",
-    "throw_experiments",
+    "run_experiments",
 ]
 
 Array = NDArray[Any]
@@ -285,50 +284,6 @@ def select(
 
 
 @borrowing
-def clear(out: Selected, low: int, high: int, p: int) -> None:
-    """Make a procedure, whose steps are rows [low, high), one that has found nothing."""
-    out.spectra[low:high] = 0.0
-    out.kept[low:high] = 0
-    out.area[p], out.correlation[p], out.epochs[p] = np.nan, np.nan, np.nan
-
-
-@borrowing
-def analyse(
-    search: Search, key0: np.uint64, key1: np.uint64, index: int, n: int, room: Room, out: Selected, found: Found,
-    scan: Array,
-) -> int:  # fmt: skip
-    """Analyse the n events in the room, which are in random order; return a status, that of the first if all failed.
-
-    The random numbers of a procedure are those of stream `index` of the key, changed by its salt.
-    """
-    state, layout, procedures, trainings = room.state, search.layout, search.procedures, search.trainings
-    count, steps, failed = procedures.kinds.shape[0], layout.rejections.shape[0], 0
-    for p in range(count):
-        low, high = p * steps, (p + 1) * steps
-        clear(out, low, high, p)
-        seek(state, key0 ^ procedures.salts[p], key1, np.uint64(index))
-        response, share = room.response[p, :n], room.share[p, :n]
-        response[:] = np.nan
-        share[:] = np.nan
-        status, first, epochs = respond_all(state, layout, procedures, trainings, p, n, room, response)
-        if status == FINE:
-            decorrelated = trainings.numbers[p, DECORRELATED] == WITH_RESPONSE
-            area = select(
-                layout, procedures.folds[p], decorrelated, first, room.events, response, share, out.spectra[low:high],
-                out.kept[low:high],
-            )  # fmt: skip
-            out.area[p], out.epochs[p] = area, epochs
-            out.correlation[p] = correlate(share[first:n], room.events.mass[first:n])
-            status = BAD_RESPONSE if area < 0.0 else FINE
-        out.failures[p] = status
-        if status != FINE:
-            clear(out, low, high, p)
-            failed += 1
-    find_significances(search.fits, search.recipes, out.spectra, found, scan)
-    return int(out.failures[0]) if failed == count else FINE
-
-
-@borrowing
 def blank(out: Outcome, i: int) -> None:
     """Put NaN into the results of an experiment."""
     out.found.z[i] = np.nan
@@ -341,24 +296,50 @@ def blank(out: Outcome, i: int) -> None:
 
 
 @borrowing
-def throw_experiments(
-    sources: Sources, search: Search, room: Room, key0: np.uint64, key1: np.uint64, first: int, out: Outcome
+def run_experiments(
+    sources: Sources, search: Search, room: Room, key0: np.uint64, key1: np.uint64, first: int, given: int, out: Outcome
 ) -> None:
-    """Throw and analyse experiments `first`, ``first + 1``, ..., each from its own stream of the key."""
-    state, layout = room.state, search.layout
+    """Throw and analyse experiments `first`, ``first + 1``, ..., each from its own streams of the key.
+
+    With `given` not negative, the events are the first so many of the room, in random order, and not thrown. Status is
+    that of the first procedure if all of them failed.
+    """
+    state, layout, procedures, trainings = room.state, search.layout, search.procedures, search.trainings
+    count, steps = procedures.kinds.shape[0], layout.rejections.shape[0]
     for i in range(out.status.shape[0]):
         blank(out, i)
-        index = first + i
-        seek(state, key0 ^ EVENTS_SALT, key1, np.uint64(index))
-        n = throw(state, sources, layout.column, layout.limits, layout.edges, room.events)
+        n = given
+        if given < 0:
+            seek(state, key0 ^ EVENTS_SALT, key1, np.uint64(first + i))
+            n = throw(state, sources, layout.column, layout.limits, layout.edges, room.events)
         if n < 0:
             out.status[i] = TOO_MANY_EVENTS if n == TOO_MANY else BAD_EVENTS
             continue
-        out.n_events[i] = n
-        out.n_window[i] = room.events.region[:n].sum()
-        selected = Selected(
-            out.selected.spectra[i], out.selected.kept[i], out.selected.failures[i], out.selected.area[i],
-            out.selected.correlation[i], out.selected.epochs[i],
-        )  # fmt: skip
+        out.n_events[i], out.n_window[i] = n, room.events.region[:n].sum()
+        spectra, kept, failures = out.selected.spectra[i], out.selected.kept[i], out.selected.failures[i]
+        failed = 0
+        for p in range(count):
+            low, high = p * steps, (p + 1) * steps
+            seek(state, key0 ^ procedures.salts[p], key1, np.uint64(first + i))
+            response, share = room.response[p, :n], room.share[p, :n]
+            response[:] = np.nan
+            share[:] = np.nan
+            status, begin, epochs = respond_all(state, layout, procedures, trainings, p, n, room, response)
+            if status == FINE:
+                decorrelated = trainings.numbers[p, DECORRELATED] == WITH_RESPONSE
+                area = select(
+                    layout, procedures.folds[p], decorrelated, begin, room.events, response, share, spectra[low:high],
+                    kept[low:high],
+                )  # fmt: skip
+                status = BAD_RESPONSE if area < 0.0 else FINE
+            failures[p] = status
+            if status == FINE:
+                out.selected.area[i, p], out.selected.epochs[i, p] = area, epochs
+                out.selected.correlation[i, p] = correlate(share[begin:n], room.events.mass[begin:n])
+            else:
+                spectra[low:high] = 0.0
+                kept[low:high] = 0
+                failed += 1
         found = Found(out.found.z[i], out.found.n_signal[i], out.found.n_background[i])
-        out.status[i] = analyse(search, key0, key1, index, n, room, selected, found, out.scan[i])
+        find_significances(search.fits, search.recipes, spectra, found, out.scan[i])
+        out.status[i] = failures[0] if failed == count else FINE

@@ -23,6 +23,7 @@ FULL_RANGE: Any = np.int64(1)
 PROFILED: Any = np.int64(2)
 KINDS = 3
 NO_FIT: Any = np.int64(-1)
+ONE: Any = np.int64(1)
 TOLERANCE = 5e-4  # by which -log L with one more parameter may be worse: minimisers stop short of minima
 
 
@@ -244,7 +245,7 @@ def scan_places(fits: Fits, spectra: Array, null: Records, scan: Array) -> None:
     """Fill scan (rows, places): quick fits around the null fit, and the general minimiser where that does not work."""
     parameters, places = fits.start.shape[0], scan.shape[1]
     quick = Scanned(np.empty(1), np.empty((1, places)), np.empty((1, places)))
-    start, z, records = np.empty((1, parameters)), np.empty(1), new_records(1, parameters)
+    start, z, records = np.empty((1, parameters)), np.empty(1), new_records(ONE, parameters)
     for row in range(spectra.shape[0]):
         if not good(null.status[row]):
             scan[row] = np.nan

@@ -13,6 +13,8 @@ __all__ = ["fill_spectra", "rank", "separation"]
 
 Array = NDArray[Any]
 
+ZERO: Any = np.int64(0)  # no literal
+
 
 @strict
 def rank(response: Array, region: Array, among_side_bands: bool, share: Array) -> bool:
@@ -50,7 +52,7 @@ def rank(response: Array, region: Array, among_side_bands: bool, share: Array) -
 @borrowing
 def remove_slope(share: Array, events: Events, low: int, high: int, centre: float, response: Array) -> None:
     """Fill response[low:high] with shares less their slope by mass, least squares over the side bands."""
-    n, sum_m, sum_mm, sum_x, sum_mx = 0, 0.0, 0.0, 0.0, 0.0
+    n, sum_m, sum_mm, sum_x, sum_mx = ZERO, 0.0, 0.0, 0.0, 0.0
     for i in range(low, high):
         if events.region[i] == SIDE_BAND:
             m = events.mass[i] - centre

@@ -125,7 +125,7 @@ def gather(events: Events, spans: Spans, columns: Array, slopes: Array, centre: 
 @borrowing
 def find_slopes(events: Events, spans: Spans, columns: Array, centre: float, slopes: Array) -> None:
     """Fill slopes (d,) of features by mass, least squares over the side bands."""
-    n, sum_m, sum_mm = 0, 0.0, 0.0
+    n, sum_m, sum_mm = ZERO, 0.0, 0.0
     for half in range(2):
         low, high = (spans.begin, spans.end) if half == 0 else (spans.second, spans.last)
         for i in range(low, high):

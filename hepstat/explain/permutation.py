@@ -14,6 +14,7 @@ from hepstat.errors import InputError
 from hepstat.execution import map_ordered
 from hepstat.explain.metrics import new_metric
 from hepstat.explain.predictor import checked_events, predictor
+from hepstat.explain.ranking import leaders
 from hepstat.learn import Loss
 from hepstat.record import Record
 from hepstat.seeds import Key, Rng, stream_key, toy_generator
@@ -71,12 +72,10 @@ class PermutationImportance(Record):
 
     def __repr__(self) -> str:
         """Show the metric and the features by importance."""
-        errors = self.importance_errors
-        shown = [f"{self.names[k]} {self.importance[k]:.3g} +- {errors[k]:.1g}" for k in self.ranking]
-        more = ", ..." if len(shown) > 5 else ""
+        first = leaders(self.names, self.importance, self.importance_errors, self.ranking)
         return (
             f"PermutationImportance({self.metric} = {self.value:.5g}, {len(self.drops)} repeats, "
-            f"{self.n_events} events; drop: {', '.join(shown[:5])}{more})"
+            f"{self.n_events} events; drop: {first})"
         )
 
 

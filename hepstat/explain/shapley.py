@@ -14,6 +14,7 @@ from hepstat.errors import InputError
 from hepstat.execution import cut, map_ordered
 from hepstat.explain.coalitions import Design, exact_design, sampled_design
 from hepstat.explain.predictor import Predictor, checked_events, predictor
+from hepstat.explain.ranking import leaders
 from hepstat.infer.ranks import variance_of_mean
 from hepstat.record import Record
 from hepstat.seeds import Rng, stream_key, toy_generator
@@ -85,11 +86,10 @@ class ShapleyValues(Record):
 
     def __repr__(self) -> str:
         """Show the size, the method, and the features by importance."""
-        shown = [f"{self.names[k]} {self.importance[k]:.3g} +- {self.importance_errors[k]:.1g}" for k in self.ranking]
-        more = ", ..." if len(shown) > 5 else ""
+        first = leaders(self.names, self.importance, self.importance_errors, self.ranking)
         return (
             f"ShapleyValues({len(self.values)} events, {self.method}, {self.n_coalitions} coalitions, "
-            f"{self.n_background} background; mean |value|: {', '.join(shown[:5])}{more})"
+            f"{self.n_background} background; mean |value|: {first})"
         )
 
 

@@ -13,6 +13,7 @@ from hepstat.toys import ToyTable
 from hepstat.types import Floats, Ints
 
 __all__ = [
+    "LEVEL",
     "SearchLike",
     "Toys",
     "column",
@@ -26,6 +27,9 @@ __all__ = [
 
 Toys: TypeAlias = Any  # a ToyTable, or structured records (n,) with a field "status"
 
+
+LEVEL = 0.5
+"""Level of q0 whose up-crossings along the mass scan records count."""
 
 _SCANNED = "profiled"
 

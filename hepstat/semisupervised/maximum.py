@@ -25,7 +25,7 @@ from hepstat.infer import (
 from hepstat.infer.broadcast import numbers
 from hepstat.infer.tail_fit import TailFit, TailKind, fit_tail
 from hepstat.record import Record
-from hepstat.semisupervised.columns import SearchLike, Toys, column, fields_of, place_of, scan_recipe, step_of
+from hepstat.semisupervised.columns import LEVEL, SearchLike, Toys, column, fields_of, place_of, scan_recipe, step_of
 from hepstat.types import Floats
 
 __all__ = ["OVER", "MaximumDistribution", "Over", "maxima", "maximum"]
@@ -33,7 +33,6 @@ __all__ = ["OVER", "MaximumDistribution", "Over", "maxima", "maximum"]
 Over: TypeAlias = Literal["step", "steps", "mass", "steps and mass"]
 OVER: tuple[Over, ...] = ("step", "steps", "mass", "steps and mass")
 ALL_STEPS = "all steps"
-_LEVEL = 0.5  # of q0, that up-crossings in records are of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -309,7 +308,7 @@ def _crossings(table: Toys, procedure: int, used: slice) -> dict[str, GrossVitel
     for name, chosen in groups.items():
         n = counted[scanned[:, chosen].all(axis=1)][:, chosen].sum(axis=1)
         if chosen and n.size > 1:
-            found[name] = gross_vitells(n, _LEVEL)
+            found[name] = gross_vitells(n, LEVEL)
     return found
 
 

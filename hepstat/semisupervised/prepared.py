@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from hepstat.checks import whole_number
 from hepstat.errors import InputError
 from hepstat.fit.places import CompiledPlaces, compile_places
 from hepstat.kernels.philox import STATE_SIZE
@@ -297,11 +296,3 @@ def new_outcome(search: SemiSupervisedSearch, n: int) -> Outcome:
     found = Found(*(np.full((n, p * s, r), np.nan) for _ in range(3)))
     status, n_events, n_window = (np.zeros(n, np.int64) for _ in range(3))
     return Outcome(status, n_events, n_window, selected, found, np.full((n, p * s, k), np.nan))
-
-
-def columns_of(samplers: Sequence[Sampler]) -> int:
-    """Return the number of columns of samplers, which agree, or raise :class:`InputError`."""
-    numbers = {whole_number(sampler.columns, "columns", at_least=1) for sampler in samplers}
-    if len(numbers) != 1:
-        raise InputError("sources", f"have {sorted(numbers)} columns", "Give all of them the same")
-    return numbers.pop()

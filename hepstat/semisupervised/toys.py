@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from hepstat.checks import nonnegative_number
+from hepstat.checks import nonnegative_number, whole_number
 from hepstat.errors import InputError
 from hepstat.infer import count_up_crossings
 from hepstat.kernels.semisupervised.events import Sources
 from hepstat.kernels.semisupervised.experiment import Outcome, run_experiments
 from hepstat.sampling import Sampler
 from hepstat.seeds import Key
-from hepstat.semisupervised.prepared import PREPARING, columns_of, new_outcome, new_room, sources_of
+from hepstat.semisupervised.columns import LEVEL
+from hepstat.semisupervised.prepared import PREPARING, new_outcome, new_room, sources_of
 from hepstat.semisupervised.result import REASONS
 from hepstat.semisupervised.search import LEAST_EVENTS, SemiSupervisedSearch
 from hepstat.toys.study import PreparedStudy
 
-__all__ = ["LEVEL", "SemiSupervisedToys"]
-
-LEVEL = 0.5
-"""Level of q0 at which up-crossings are counted."""
+__all__ = ["SemiSupervisedToys"]
 
 _SAMPLE = 2000  # events that are looked at for features that are constant, or the mass
 
@@ -71,7 +69,10 @@ class SemiSupervisedToys(PreparedStudy):
             raise InputError("sources", "are none", 'Pass {"background": (sampler, 2000)}')
         self.search = search
         self.sources = {str(name): (s, nonnegative_number(n, f"sources[{name!r}]")) for name, (s, n) in sources.items()}
-        columns = columns_of([sampler for sampler, _ in self.sources.values()])
+        numbers = {whole_number(sampler.columns, "columns", at_least=1) for sampler, _ in self.sources.values()}
+        if len(numbers) != 1:
+            raise InputError("sources", f"have {sorted(numbers)} columns", "Give all of them the same")
+        columns = numbers.pop()
         if columns != search.n_columns:
             raise InputError("sources", f"have {columns} columns, the search {search.n_columns}", "Use the same")
         if check:
